@@ -11,20 +11,37 @@
  * - Tile: TILE_ROWS x 2 vectors of C, stays in registers (tile.h).
  *
  * This is the scheme of Goto & van de Geijn 2008 with the roles of A and B exchanged: A's thin panel stays in the L1
- * cache, and B is streamed. docs/kernels/gemm.md explains each step with measurements. The blocks depend on the number
- * of threads; the bits of the result do not (tile.h). */
+ * cache, and B is streamed.
+ *
+ * The tile of AVX2 is 6 x 16: a step of k reads 24 bytes of A and 64 bytes of B. So A is streamed there. If B is packed,
+ * the loops over rows of tiles and over panels change places (by_panel): a panel of B, K_STEP x 16, stays in the L1
+ * cache, and A's part of the block stays in the L2 cache.
+ *
+ * docs/kernels/gemm.md explains each step with measurements. The blocks depend on the number of threads; the bits of
+ * the result do not (tile.h). */
 // flags: -O3
 #include "kernels/cpu/gemm/narrow.h"
+
+/* AVX2's tile is narrow enough (above). MINIMAL has no room for the second order of the loops. */
+#if VW == 8 && !defined(SAPOR_MINIMAL)
+#define BY_PANEL true
+#else
+#define BY_PANEL false
+#endif
 
 enum {
     /* columns of a block. AVX2 processors have an L2 cache of 512 KB or less: 192 columns of B are 288 KB */
     COLUMNS = VW == 16 ? N_BLOCK : 192,
-    /* columns of a block if A is copied: with AVX-512, A is copied less often, and the block of B still fits into the
-     * L2 cache */
-    COLUMNS_COPIES = VW == 16 ? 512 : COLUMNS,
+    /* columns of a block if A is copied: A is copied less often. With AVX-512, the block of B still fits into the L2
+     * cache; with AVX2, only A has to fit (by_panel) */
+    COLUMNS_COPIES = VW == 16  ? 512
+                     : VW == 8 ? 384
+                               : COLUMNS,
     /* rows of a block with COLUMNS columns; narrower blocks have more rows: then there are fewer blocks, and B is
      * packed fewer times */
     M_BLOCK = 32 * TILE_ROWS,
+    /* up to this M, the loops are by_panel: A's part, K_STEP x 256, is 384 KB of the L2 cache */
+    PANEL_M = 256,
     /* the number of rows of tiles that are packed together if A is transposed: whole cache lines of A are read */
     A_CHUNK = 8,
     LINE = 16,               /* floats per cache line */
@@ -44,6 +61,7 @@ typedef struct Plan {
     bool a_copies;
     bool b_direct; /* the full panels of B are read in place, and the last one is packed */
     bool b_widens; /* 16-bit weights are converted to float32 while the first row of tiles of a block is computed */
+    bool by_panel; /* all rows of tiles of a panel of B are computed before the next panel */
     bool partial;  /* the partial sums are in scratch, because the old C is read at the end */
     size_t a_floats, b_floats, c_floats;
 } Plan;
@@ -66,8 +84,10 @@ static Plan make_plan(const Gemm *g, int threads)
     const int64_t tile_rows = div_up(g->M, p.tile);
     p.a_packs = g->a_col != 1 && g->K > 1;
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
+    p.by_panel = BY_PANEL && g->packed && !p.a_packs && tile_rows > 2 && g->M <= PANEL_M;
     p.n_blocks = MAX(div_up(g->N, p.a_copies ? COLUMNS_COPIES : COLUMNS), 1);
-    p.m_blocks = MAX(div_up(g->M, (int64_t)M_BLOCK * COLUMNS / MIN(MAX(p.panels, 1) * TILE_COLS, COLUMNS)), 1);
+    p.m_blocks =
+        p.by_panel ? 1 : MAX(div_up(g->M, (int64_t)M_BLOCK * COLUMNS / MIN(MAX(p.panels, 1) * TILE_COLS, COLUMNS)), 1);
     /* About four tasks per thread, if there is enough work. M is split first, because B is packed once per block. */
     if (threads > 1) {
         const double work = (double)g->M * (double)g->N * (double)g->K;
@@ -86,13 +106,14 @@ static Plan make_plan(const Gemm *g, int threads)
     p.b_widens = is_half(g) && g->M > TILE_ROWS;
     p.partial = (g->beta != 0.0f && !accumulates(g)) || g->residual == g->C;
     p.a_floats = p.a_packs    ? size_round_up((size_t)(MIN(A_CHUNK * TILE_ROWS, p.rows) * p.k_len + A_CHUNK * VW), LINE)
-                 : p.a_copies ? size_round_up((size_t)(p.tile * (p.k_len + 16)), LINE)
+                 : p.a_copies ? size_round_up((size_t)((p.by_panel ? p.rows : p.tile) * (p.k_len + 16)), LINE)
                               : 0;
     p.b_floats = size_round_up((size_t)(p.k_len * (p.b_packs || p.b_widens ? p.cols
                                                    : p.b_direct            ? TILE_COLS
                                                                            : 0)),
                                LINE);
-    p.c_floats = p.partial ? size_round_up((size_t)((p.k_blocks > 1 ? p.rows : p.tile) * p.cols), LINE) : 0;
+    p.c_floats =
+        p.partial ? size_round_up((size_t)((p.k_blocks > 1 || p.by_panel ? p.rows : p.tile) * p.cols), LINE) : 0;
     return p;
 }
 
@@ -154,14 +175,6 @@ Way FN(gemm_way)(const Run *run, const Gemm *product)
                           : "packs B",
              (int)p.tile, TILE_COLS);
     return way;
-}
-
-/* Returns the first row of the r-th row of tiles. If `even`, each row of tiles has an even number of rows, except the
- * last one. This is for a packed A and for 16-bit and 8-bit units: their tiles exist only for even numbers of rows and
- * for one row (tile.h). */
-static int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
-{
-    return !even ? part_begin(M, tiles, r) : r == tiles ? M : part_begin(M / 2, tiles, r) * 2;
 }
 
 /* Packs `len` columns of A for the rows of tiles r0 .. r1-1 out of `tile_rows`. Each row of tiles is written as [len,
@@ -234,25 +247,148 @@ static void narrow(void *arg, size_t task, int worker)
     FN(narrow_rows)(job->in_numbers, &job->a, m, MIN(m + ROWS_EACH, job->in_numbers->M));
 }
 
+/* A block of C: rows m0 .. m0+M-1, columns n0 .. n0+N-1 */
+typedef struct Block {
+    const Job *job;
+    int64_t m0, M, n0, N;
+    int64_t tile_rows; /* the number of rows of tiles */
+    bool even;         /* rows of tiles have even numbers of rows (tile_begin) */
+    float *a_work, *b_work, *c_work;
+} Block;
+
+/* Makes rows m .. m+rows-1 of the block complete: x has their sums, in rows ldx apart. */
+static void finish(const Block *b, int64_t m, int64_t rows, float *x, int64_t ldx)
+{
+    const Gemm *g = b->job->g;
+    const int64_t row = b->m0 + m;
+    if (is_bytes(pack_of(g)))
+        FN(narrow_scale)(b->job->in_numbers, &b->job->a, row, rows, b->n0, b->N, x, ldx);
+    if (b->job->p.partial || g->alpha != 1.0f || g->bias || g->residual || g->act != ACT_NONE) {
+        const Finish f = {.alpha = g->alpha,
+                          .beta = accumulates(g) ? 0.0f : g->beta,
+                          .bias = g->bias ? g->bias + b->n0 : NULL,
+                          .residual = g->residual ? (const float *)g->residual + row * g->ldr + b->n0 : NULL,
+                          .ldr = g->ldr,
+                          .act = g->act,
+                          .act_param = g->act_param};
+        FN(tile_finish)(&f, rows, b->N, x, ldx, (float *)g->C + row * g->ldc + b->n0, g->ldc);
+    }
+}
+
+/* Computes a step of K of a block, panel by panel. t: the tile at the block's first panel, without A and C. A: the
+ * first row of the block, at the first k of the step */
+static void step_by_panels(const Block *b, Tile t, const float *A, bool last)
+{
+    const Gemm *g = b->job->g;
+    const Plan *p = &b->job->p;
+    t.a = A;
+    t.a_row = g->a_row;
+    t.a_step = 1;
+    if (p->a_copies) {
+        t.a = b->a_work;
+        t.a_row = t.len + 16;
+        for (int64_t i = 0; i < b->M; i++)
+            memcpy(b->a_work + i * t.a_row, A + i * g->a_row, (size_t)t.len * sizeof(float));
+    }
+    float *C = p->partial ? b->c_work : (float *)g->C + b->m0 * g->ldc + b->n0;
+    t.ldc = p->partial ? p->cols : g->ldc;
+    for (int64_t n = 0; n < b->N; n += TILE_COLS, t.b += t.b_panel) {
+        t.c = C + n;
+        FN(tile_panel)(t, b->M, b->tile_rows, MIN(b->N - n, TILE_COLS));
+    }
+    for (int64_t r = 0; last && r < b->tile_rows; r++) {
+        const int64_t m = tile_begin(b->M, b->tile_rows, r, b->even);
+        finish(b, m, tile_begin(b->M, b->tile_rows, r + 1, b->even) - m, C + m * t.ldc, t.ldc);
+    }
+}
+
+/* Computes a step of K of a block, row of tiles by row of tiles. The step begins at k0. t: as in step_by_panels; B: the
+ * first column of the block, at k0, if it is not packed */
+static void step_by_rows(const Block *b, Tile t, int64_t k0, const float *B, bool last)
+{
+    const Gemm *g = b->job->g;
+    const Plan *p = &b->job->p;
+    const int64_t M = b->M, N = b->N, len = t.len, tile_rows = b->tile_rows, full = N / TILE_COLS * TILE_COLS;
+    const float *A = (const float *)g->A + b->m0 * g->a_row + k0 * g->a_col;
+    const float *a_next = b->a_work; /* the packed rows of A for the next tile */
+    for (int64_t r = 0; r < tile_rows; r++) {
+        const int64_t m = tile_begin(M, tile_rows, r, b->even), rows = tile_begin(M, tile_rows, r + 1, b->even) - m;
+        if (p->a_copies) {
+            t.a = b->a_work;
+            t.a_row = len + 16;
+            t.a_step = 1;
+            for (int64_t i = 0; i < rows; i++)
+                memcpy(b->a_work + i * t.a_row, A + (m + i) * g->a_row, (size_t)len * sizeof(float));
+        } else if (!p->a_packs) {
+            t.a = A + m * g->a_row;
+            t.a_row = g->a_row;
+            t.a_step = 1;
+        } else {
+            if (r % A_CHUNK == 0) {
+                pack_a(M, tile_rows, r, MIN(r + A_CHUNK, tile_rows), len, A + m * g->a_row, g->a_row, g->a_col,
+                       b->a_work);
+                a_next = b->a_work;
+            }
+            /* Each tile prefetches one cache line of the next chunk. */
+            const int64_t next = (r / A_CHUNK + 1) * A_CHUNK, line = r % A_CHUNK * LINE;
+            const bool prefetches = g->a_row == 1 && next < tile_rows && line < A_CHUNK * TILE_ROWS + LINE;
+            t.a_prefetch = prefetches ? A + tile_begin(M, tile_rows, next, true) + line : NULL;
+            t.a_prefetch_step = g->a_col;
+            t.a = a_next;
+            a_next += rows * len + VW;
+            t.a_row = 1;
+            t.a_step = rows;
+        }
+        if (!p->a_packs) {
+            t.a_next = r + 1 < tile_rows ? A + (m + rows) * g->a_row : last ? NULL : A + len;
+            t.a_next_row = g->a_row;
+        }
+        const int64_t row = b->m0 + m;
+        t.c = p->partial ? b->c_work + (p->k_blocks > 1 ? m * p->cols : 0) : (float *)g->C + row * g->ldc + b->n0;
+        t.ldc = p->partial ? p->cols : g->ldc;
+        t.prefetch = last && g->residual ? (const float *)g->residual + row * g->ldr + b->n0 : NULL;
+        if (p->b_direct) {
+            Tile d = t;
+            d.b = B;
+            d.b_row = g->b_row;
+            d.b_panel = TILE_COLS;
+            FN(tile_row)(d, (int)rows, full);
+            d = t;
+            d.c += full;
+            d.prefetch = NULL;
+            FN(tile_row)(d, (int)rows, N - full);
+        } else {
+            FN(tile_row)(t, (int)rows, N);
+        }
+        if (t.wide) { /* the first row of tiles has converted the block to float32 for all others */
+            t.unit = UNIT_F32;
+            t.b = t.wide;
+            t.b_row = TILE_COLS;
+            t.b_panel = len * TILE_COLS;
+            t.wide = NULL;
+        }
+        if (last)
+            finish(b, m, rows, t.c, t.ldc);
+    }
+}
+
 static void block(void *arg, size_t task, int worker)
 {
     const Job *job = arg;
     const Gemm *g = job->g;
     const Plan *p = &job->p;
-    const int64_t m_block = (int64_t)task % p->m_blocks, n_block = (int64_t)task / p->m_blocks;
-    const int64_t m0 = MIN(part_begin(div_up(g->M, p->tile), p->m_blocks, m_block) * p->tile, g->M);
-    const int64_t M = MIN(part_begin(div_up(g->M, p->tile), p->m_blocks, m_block + 1) * p->tile, g->M) - m0;
-    const int64_t n0 = MIN(part_begin(p->panels, p->n_blocks, n_block) * TILE_COLS, g->N);
-    const int64_t N = MIN(part_begin(p->panels, p->n_blocks, n_block + 1) * TILE_COLS, g->N) - n0;
-    float *a_work = job->work + (p->a_floats + p->b_floats + p->c_floats) * (size_t)worker;
-    float *b_work = a_work + p->a_floats, *c_work = b_work + p->b_floats;
-    const int64_t tile_rows = div_up(M, p->tile), full = N / TILE_COLS * TILE_COLS;
-    const Finish finish = {
-        g->alpha, accumulates(g) ? 0.0f : g->beta, g->bias ? g->bias + n0 : NULL, NULL, g->ldr, g->act, g->act_param};
     const Unit unit = narrow_unit(pack_of(g));
-    const bool bytes = is_bytes(pack_of(g)), even = p->a_packs || unit != UNIT_F32;
-    const int64_t b_row = is_half(g) ? TILE_COLS / 2 : TILE_COLS;
-    const bool finishes = p->partial || g->alpha != 1.0f || g->bias || g->residual || g->act != ACT_NONE;
+    const int64_t m_block = (int64_t)task % p->m_blocks, n_block = (int64_t)task / p->m_blocks;
+    Block b = {.job = job, .even = p->a_packs || unit != UNIT_F32};
+    b.m0 = MIN(part_begin(div_up(g->M, p->tile), p->m_blocks, m_block) * p->tile, g->M);
+    b.M = MIN(part_begin(div_up(g->M, p->tile), p->m_blocks, m_block + 1) * p->tile, g->M) - b.m0;
+    b.n0 = MIN(part_begin(p->panels, p->n_blocks, n_block) * TILE_COLS, g->N);
+    b.N = MIN(part_begin(p->panels, p->n_blocks, n_block + 1) * TILE_COLS, g->N) - b.n0;
+    b.tile_rows = div_up(b.M, p->tile);
+    b.a_work = job->work + (p->a_floats + p->b_floats + p->c_floats) * (size_t)worker;
+    b.b_work = b.a_work + p->a_floats;
+    b.c_work = b.b_work + p->b_floats;
+    const int64_t full = b.N / TILE_COLS * TILE_COLS;
     for (int64_t kb = 0; kb < p->k_blocks; kb++) {
         const int64_t k0 = part_begin(g->K / p->group, p->k_blocks, kb) * p->group;
         const int64_t len = part_begin(g->K / p->group, p->k_blocks, kb + 1) * p->group - k0;
@@ -263,88 +399,25 @@ static void block(void *arg, size_t task, int worker)
                   .first = kb == 0 && !accumulates(g),
                   .b_row = TILE_COLS,
                   .b_panel = len * TILE_COLS,
-                  .b = b_work,
+                  .b = b.b_work,
                   .prefetch_ld = g->ldr};
-        const float *A = g->A, *B = g->packed ? NULL : (const float *)g->B + k0 * g->b_row + n0 * g->b_col;
+        const float *B = g->packed ? NULL : (const float *)g->B + k0 * g->b_row + b.n0 * g->b_col;
         if (g->packed) {
-            t.b_row = b_row;
-            t.b_panel = g->K * b_row;
-            t.b = (const float *)g->packed + n0 / TILE_COLS * t.b_panel + k0 * b_row;
-            t.wide = p->b_widens && tile_widens(tile_begin(M, tile_rows, 1, even)) ? b_work : NULL;
+            t.b_row = is_half(g) ? TILE_COLS / 2 : TILE_COLS;
+            t.b_panel = g->K * t.b_row;
+            t.b = (const float *)g->packed + b.n0 / TILE_COLS * t.b_panel + k0 * t.b_row;
+            t.wide = p->b_widens && tile_widens(tile_begin(b.M, b.tile_rows, 1, b.even)) ? b.b_work : NULL;
         } else if (p->b_packs) {
-            for (int64_t n = pack_rows(len, N, B, g->b_row, g->b_col, b_work); n < N; n += TILE_COLS)
-                FN(tile_pack)(len, MIN(N - n, TILE_COLS), B + n * g->b_col, g->b_row, g->b_col, b_work + n * len);
-        } else if (full < N) {
-            FN(tile_pack)(len, N - full, B + full * g->b_col, g->b_row, g->b_col, b_work);
+            for (int64_t n = pack_rows(len, b.N, B, g->b_row, g->b_col, b.b_work); n < b.N; n += TILE_COLS)
+                FN(tile_pack)
+            (len, MIN(b.N - n, TILE_COLS), B + n * g->b_col, g->b_row, g->b_col, b.b_work + n * len);
+        } else if (full < b.N) {
+            FN(tile_pack)(len, b.N - full, B + full * g->b_col, g->b_row, g->b_col, b.b_work);
         }
-        const float *a_next = a_work; /* the packed rows of A for the next tile */
-        for (int64_t r = 0; r < tile_rows; r++) {
-            const int64_t m = tile_begin(M, tile_rows, r, even), rows = tile_begin(M, tile_rows, r + 1, even) - m;
-            if (p->a_copies) {
-                t.a = a_work;
-                t.a_row = len + 16;
-                t.a_step = 1;
-                for (int64_t i = 0; i < rows; i++)
-                    memcpy(a_work + i * t.a_row, A + (m0 + m + i) * g->a_row + k0, (size_t)len * sizeof(float));
-            } else if (!p->a_packs) {
-                t.a = A + (m0 + m) * g->a_row + k0;
-                t.a_row = g->a_row;
-                t.a_step = 1;
-            } else {
-                if (r % A_CHUNK == 0) {
-                    pack_a(M, tile_rows, r, MIN(r + A_CHUNK, tile_rows), len, A + (m0 + m) * g->a_row + k0 * g->a_col,
-                           g->a_row, g->a_col, a_work);
-                    a_next = a_work;
-                }
-                /* Each tile prefetches one cache line of the next chunk. */
-                const int64_t next = (r / A_CHUNK + 1) * A_CHUNK, line = r % A_CHUNK * LINE;
-                const bool prefetches = g->a_row == 1 && next < tile_rows && line < A_CHUNK * TILE_ROWS + LINE;
-                t.a_prefetch = prefetches ? A + m0 + tile_begin(M, tile_rows, next, true) + line + k0 * g->a_col : NULL;
-                t.a_prefetch_step = g->a_col;
-                t.a = a_next;
-                a_next += rows * len + VW;
-                t.a_row = 1;
-                t.a_step = rows;
-            }
-            if (!p->a_packs) {
-                t.a_next = r + 1 < tile_rows ? A + (m0 + m + rows) * g->a_row + k0
-                           : last            ? NULL
-                                             : A + m0 * g->a_row + k0 + len;
-                t.a_next_row = g->a_row;
-            }
-            float *C = (float *)g->C + (m0 + m) * g->ldc + n0;
-            t.c = p->partial ? c_work + (p->k_blocks > 1 ? m * p->cols : 0) : C;
-            t.ldc = p->partial ? p->cols : g->ldc;
-            const float *residual = last && g->residual ? (const float *)g->residual + (m0 + m) * g->ldr + n0 : NULL;
-            t.prefetch = residual;
-            if (p->b_direct) {
-                Tile d = t;
-                d.b = B;
-                d.b_row = g->b_row;
-                d.b_panel = TILE_COLS;
-                FN(tile_row)(d, (int)rows, full);
-                d = t;
-                d.c += full;
-                d.prefetch = NULL;
-                FN(tile_row)(d, (int)rows, N - full);
-            } else {
-                FN(tile_row)(t, (int)rows, N);
-            }
-            if (t.wide) { /* the first row of tiles has converted the block to float32 for all others */
-                t.unit = UNIT_F32;
-                t.b = t.wide;
-                t.b_row = TILE_COLS;
-                t.b_panel = len * TILE_COLS;
-                t.wide = NULL;
-            }
-            if (last && bytes)
-                FN(narrow_scale)(job->in_numbers, &job->a, m0 + m, rows, n0, N, t.c, t.ldc);
-            if (last && finishes) {
-                Finish f = finish;
-                f.residual = residual;
-                FN(tile_finish)(&f, rows, N, t.c, t.ldc, C, g->ldc);
-            }
-        }
+        if (p->by_panel)
+            step_by_panels(&b, t, (const float *)g->A + b.m0 * g->a_row + k0, last);
+        else
+            step_by_rows(&b, t, k0, B, last);
     }
 }
 

@@ -115,6 +115,32 @@ void FN(tile_row)(Tile t, int rows, int64_t n)
         FN(tile_sweep)(t, rows, n, by_row[rows - 1]);
 }
 
+void FN(tile_panel)(Tile t, int64_t M, int64_t tiles, int64_t n)
+{
+    const float *next = t.b + t.b_panel;
+    const int64_t lines = t.len * t.b_row / LINE;
+    const bool even = t.unit != UNIT_F32;
+    for (int64_t r = 0; r < tiles; r++) {
+        const int64_t m = tile_begin(M, tiles, r, even), rows = tile_begin(M, tiles, r + 1, even) - m;
+        for (int64_t i = part_begin(lines, tiles, r); i < part_begin(lines, tiles, r + 1); i++)
+            __builtin_prefetch(next + i * LINE, 0, 2);
+        if (n == TILE_COLS && t.unit == UNIT_F32)
+            by_row[rows - 1][1](&t);
+        else if (n == TILE_COLS && (t.unit == UNIT_INT8 || t.unit == UNIT_BF16) && (rows % 2 == 0 || rows == 1))
+            FN(dots_tile)(t.unit, rows)(&t);
+        else
+            FN(tile_row)(t, (int)rows, n);
+        t.a += rows * t.a_row;
+        t.c += rows * t.ldc;
+        if (t.wide) { /* the first tile has converted the panel to float32 for all others */
+            t.unit = UNIT_F32;
+            t.b = t.wide;
+            t.b_row = TILE_COLS;
+            t.wide = NULL;
+        }
+    }
+}
+
 void FN(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b_col, float *panel)
 {
     if (b_col == 1 && n == TILE_COLS) {

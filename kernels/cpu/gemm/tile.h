@@ -74,6 +74,8 @@ typedef struct Tile {
     int64_t a_next_part; /* numbers of each row per tile; set by tile_sweep */
 } Tile;
 
+typedef void TileFn(const Tile *t); /* computes one tile */
+
 /* Reports whether tiles with this number of rows write `wide`. Tiles of few rows do not: this keeps the code small. K
  * must be one segment. */
 static inline bool tile_widens(int64_t rows)
@@ -85,17 +87,29 @@ static inline bool tile_widens(int64_t rows)
  * padded to its full width. Writes exactly n columns. */
 void FN(tile_row)(Tile t, int rows, int64_t n);
 
-/* The same with the given functions, each of which computes one tile.
+/* Returns the first row of the r-th row of tiles, out of `tiles`. If `even`, each row of tiles has an even number of
+ * rows, except the last one. This is for a packed A and for 16-bit and 8-bit units: their tiles exist only for even
+ * numbers of rows and for one row (above). */
+static inline int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
+{
+    return !even ? part_begin(M, tiles, r) : r == tiles ? M : part_begin(M / 2, tiles, r) * 2;
+}
+
+/* Computes C[M, n] (+)= A B with the panel t.b of B, n <= TILE_COLS, in `tiles` rows of tiles. A is row-major. The
+ * panel stays in the L1 cache meanwhile, and the next one is prefetched. t.prefetch and t.a_next must be NULL. */
+void FN(tile_panel)(Tile t, int64_t M, int64_t tiles, int64_t n);
+
+/* The same as tile_row with the given functions, each of which computes one tile.
  * - fn[0]: a tile of one vector per row, or fn[1] again if there is no such tile.
  * - fn[1]: a tile of two vectors per row.
  * - fn[2]: a tile of the most vectors per row for this number of rows.
  * - fns[i]: such a set for the i-th number of rows of TILE_EVEN_ROWS. */
-typedef void TileFn(const Tile *t);
 void FN(tile_sweep)(Tile t, int rows, int64_t n, TileFn *const fn[3]);
 void FN(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3]);
 /* The part of tile_row for UNIT_BF16 and UNIT_INT8 (dots.c). For all units except UNIT_F32, A is row-major (a_step is
  * 1). */
 void FN(dots_row)(Tile t, int rows, int64_t n);
+TileFn *FN(dots_tile)(Unit unit, int64_t rows); /* the tile of two vectors; rows: 1, or even */
 
 /* The part of tile_row for AMX units, for up to AMX_ROWS rows (amx.c). len is a multiple of AMX_UNITS. */
 enum { AMX_ROWS = 32, AMX_UNITS = 16 };
