@@ -7,6 +7,13 @@
     TILE(rows, by_row_1, 1, false, UNIT_F32)                                                                           \
     TILE(rows, by_row_2, 2, false, UNIT_F32)                                                                           \
     TILE(rows, by_row_widest, WIDEST(rows), false, UNIT_F32)
+/* tiles whose panel of B is in the L1 cache */
+#define IN_CACHE(rows)                                                                                                 \
+    static void in_cache_##rows(const Tile *t)                                                                         \
+    {                                                                                                                  \
+        tile_body(t, rows, 2, false, UNIT_F32, false);                                                                 \
+    }
+#define IN_CACHE_ENTRY(rows) in_cache_##rows,
 #define BY_COLUMN(rows)                                                                                                \
     TILE(rows, by_column_1, 1, true, UNIT_F32)                                                                         \
     TILE(rows, by_column_2, 2, true, UNIT_F32)                                                                         \
@@ -23,6 +30,8 @@
 #define EVERY_ROWS(X) UP_TO_6(X)
 #endif
 EVERY_ROWS(BY_ROW)
+EVERY_ROWS(IN_CACHE)
+static TileFn *const in_cache[] = {EVERY_ROWS(IN_CACHE_ENTRY)};
 TILE_EVEN_ROWS(BY_COLUMN)
 #define F16(rows)      TILE_KIND(rows, f16, UNIT_HALF_F16)
 #define BF16(rows)     TILE_KIND(rows, bf16, UNIT_HALF_BF16)
@@ -125,7 +134,7 @@ void FN(tile_panel)(Tile t, int64_t M, int64_t tiles, int64_t n)
         for (int64_t i = part_begin(lines, tiles, r); i < part_begin(lines, tiles, r + 1); i++)
             __builtin_prefetch(next + i * LINE, 0, 2);
         if (n == TILE_COLS && t.unit == UNIT_F32)
-            by_row[rows - 1][1](&t);
+            (r > 0 ? in_cache[rows - 1] : by_row[rows - 1][1])(&t);
         else if (n == TILE_COLS && (t.unit == UNIT_INT8 || t.unit == UNIT_BF16) && (rows % 2 == 0 || rows == 1))
             FN(dots_tile)(t.unit, rows)(&t);
         else

@@ -58,7 +58,8 @@ INLINE vf v_fma_broadcast(const float *a, vf b, vf acc)
 
 /* Computes one tile; acc stays in registers. rows, vecs and by_column are constants after inlining. Three rows of A
  * share one pointer: x86 addressing reaches them as 0, a_row and 2 a_row, so that few general registers are needed. */
-INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column, const Unit unit)
+INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column, const Unit unit,
+                      const bool prefetches)
 {
     enum { GROUPS = (TILE_ROWS + 2) / 3, PREFETCH_DISTANCE = 32, LINE = 16 /* floats per cache line */ };
     vf acc[TILE_ROWS][VECS_MAX];
@@ -97,7 +98,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
                 for (int v = 0; v < vecs; v++) {
                     const float *row = b + u * b_row + v / 2 * b_panel;
                     /* B may be in no cache yet. A prefetch after the last panel does no harm. */
-                    if (!by_column && v * VW % LINE == 0)
+                    if (prefetches && v * VW % LINE == 0)
                         __builtin_prefetch(row + v % 2 * VW + PREFETCH_DISTANCE * b_row);
                     bk[u][v] = load_b(unit, row, v % 2);
                     if (widens && wide)
@@ -165,7 +166,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
 #define TILE(rows, name, vecs, by_column, unit)                                                                        \
     static void name##_##rows(const Tile *t)                                                                           \
     {                                                                                                                  \
-        tile_body(t, rows, vecs, by_column, unit);                                                                     \
+        tile_body(t, rows, vecs, by_column, unit, !(by_column));                                                       \
     }
 
 /* TILE_KIND defines the tiles of both widths for a unit that needs no tile of a single vector. TILE_SET lists them for
