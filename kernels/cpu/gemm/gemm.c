@@ -22,13 +22,6 @@
 // flags: -O3
 #include "kernels/cpu/gemm/narrow.h"
 
-/* AVX2's tile is narrow enough (above). MINIMAL has no room for the second order of the loops. */
-#if VW == 8 && !defined(SAPOR_MINIMAL)
-#define BY_PANEL true
-#else
-#define BY_PANEL false
-#endif
-
 enum {
     /* columns of a block. AVX2 processors have an L2 cache of 512 KB or less: 192 columns of B are 288 KB */
     COLUMNS = VW == 16 ? N_BLOCK : 192,
@@ -332,8 +325,8 @@ static void step_by_rows(const Block *b, Tile t, int64_t k0, const float *B, boo
             /* Each tile prefetches one cache line of the next chunk. */
             const int64_t next = (r / A_CHUNK + 1) * A_CHUNK, line = r % A_CHUNK * LINE;
             const bool prefetches = g->a_row == 1 && next < tile_rows && line < A_CHUNK * TILE_ROWS + LINE;
-            t.a_prefetch = prefetches ? A + tile_begin(M, tile_rows, next, true) + line : NULL;
-            t.a_prefetch_step = g->a_col;
+            t.ahead = prefetches ? A + tile_begin(M, tile_rows, next, true) + line : NULL;
+            t.ahead_step = g->a_col;
             t.a = a_next;
             a_next += rows * len + VW;
             t.a_row = 1;

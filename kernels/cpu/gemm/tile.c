@@ -11,7 +11,7 @@
 #define IN_CACHE(rows)                                                                                                 \
     static void in_cache_##rows(const Tile *t)                                                                         \
     {                                                                                                                  \
-        tile_body(t, rows, 2, false, UNIT_F32, false);                                                                 \
+        tile_body(t, rows, 2, false, UNIT_F32, true);                                                                  \
     }
 #define IN_CACHE_ENTRY(rows) in_cache_##rows,
 #define BY_COLUMN(rows)                                                                                                \
@@ -131,7 +131,11 @@ void FN(tile_panel)(Tile t, int64_t M, int64_t tiles, int64_t n)
     const bool even = t.unit != UNIT_F32;
     for (int64_t r = 0; r < tiles; r++) {
         const int64_t m = tile_begin(M, tiles, r, even), rows = tile_begin(M, tiles, r + 1, even) - m;
-        for (int64_t i = part_begin(lines, tiles, r); i < part_begin(lines, tiles, r + 1); i++)
+        if (t.unit == UNIT_F32 && r > 0) {
+            t.ahead = next + part_begin(lines, tiles - 1, r - 1) * LINE;
+            t.ahead_step = div_up(LINE, tiles - 1);
+        }
+        for (int64_t i = part_begin(lines, tiles, r); t.unit != UNIT_F32 && i < part_begin(lines, tiles, r + 1); i++)
             __builtin_prefetch(next + i * LINE, 0, 2);
         if (n == TILE_COLS && t.unit == UNIT_F32)
             (r > 0 ? in_cache[rows - 1] : by_row[rows - 1][1])(&t);

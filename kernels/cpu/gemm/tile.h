@@ -21,6 +21,11 @@
 #else
 #define TILE_ROWS 6
 #endif
+#if defined(SAPOR_MINIMAL)
+#define MINIMAL 1
+#else
+#define MINIMAL 0
+#endif
 #define TILE_COLS (2 * VW) /* the width of a panel of packed B */
 
 enum { TILE_PANELS_MAX = 4 }; /* tiles of few rows use up to four panels */
@@ -64,9 +69,10 @@ typedef struct Tile {
      * epilogue reads later */
     const float *prefetch;
     int64_t prefetch_ld;
-    /* A column-major A that is needed later: one cache line is prefetched per k, a_prefetch_step apart; or NULL */
-    const float *a_prefetch;
-    int64_t a_prefetch_step;
+    /* What is needed later: for a column-major A, its next rows; for a panel of B that stays in the L1 cache, the next
+     * panel. One cache line is prefetched per k, ahead_step apart. NULL: nothing */
+    const float *ahead;
+    int64_t ahead_step;
     /* The rows of A for the next row of tiles, a_next_row apart, or NULL. Each tile prefetches a part into the L2
      * cache. */
     const float *a_next;
@@ -95,6 +101,9 @@ static inline int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
     return !even ? part_begin(M, tiles, r) : r == tiles ? M : part_begin(M / 2, tiles, r) * 2;
 }
 
+/* Whether the loops over rows of tiles and over panels of B change places, so that a panel is read once: with AVX2, whose
+ * tile reads less of A than of B. MINIMAL has no room for the second order of the loops. */
+#define BY_PANEL (VW == 8 && !MINIMAL)
 /* Computes C[M, n] (+)= A B with the panel t.b of B, n <= TILE_COLS, in `tiles` rows of tiles. A is row-major. The
  * panel stays in the L1 cache meanwhile, and the next one is prefetched. t.prefetch and t.a_next must be NULL. */
 void FN(tile_panel)(Tile t, int64_t M, int64_t tiles, int64_t n);

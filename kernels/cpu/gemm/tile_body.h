@@ -59,7 +59,7 @@ INLINE vf v_fma_broadcast(const float *a, vf b, vf acc)
 /* Computes one tile; acc stays in registers. rows, vecs and by_column are constants after inlining. Three rows of A
  * share one pointer: x86 addressing reaches them as 0, a_row and 2 a_row, so that few general registers are needed. */
 INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool by_column, const Unit unit,
-                      const bool prefetches)
+                      const bool in_l1)
 {
     enum { GROUPS = (TILE_ROWS + 2) / 3, PREFETCH_DISTANCE = 32, LINE = 16 /* floats per cache line */ };
     vf acc[TILE_ROWS][VECS_MAX];
@@ -82,8 +82,8 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
             __builtin_prefetch(c + v * VW, 1);
         c += ldc;
     }
-    const float *b = t->b, *segment = t->a, *prefetch = t->a_prefetch ? t->a_prefetch : segment;
-    const int64_t prefetch_step = t->a_prefetch ? t->a_prefetch_step : 0;
+    const float *b = t->b, *segment = t->a, *prefetch = t->ahead ? t->ahead : segment;
+    const int64_t prefetch_step = t->ahead ? t->ahead_step : 0;
     for (int64_t s = 0; s < t->segs; s++, segment += t->a_seg) {
         const float *a[GROUPS], *column = segment;
         UNROLL
@@ -98,7 +98,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
                 for (int v = 0; v < vecs; v++) {
                     const float *row = b + u * b_row + v / 2 * b_panel;
                     /* B may be in no cache yet. A prefetch after the last panel does no harm. */
-                    if (prefetches && v * VW % LINE == 0)
+                    if (!by_column && !in_l1 && v * VW % LINE == 0)
                         __builtin_prefetch(row + v % 2 * VW + PREFETCH_DISTANCE * b_row);
                     bk[u][v] = load_b(unit, row, v % 2);
                     if (widens && wide)
@@ -127,9 +127,11 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
                                     : unit_multiply_add(unit, ai, bk[0][v], acc[i][v]);
             }
             b += step * b_row;
-            if (by_column) {
+            if (by_column || in_l1) {
                 __builtin_prefetch(prefetch, 0, 2);
                 prefetch += prefetch_step;
+            }
+            if (by_column) {
                 column += a_step;
             } else {
                 UNROLL
@@ -166,7 +168,7 @@ INLINE void tile_body(const Tile *t, const int rows, const int vecs, const bool 
 #define TILE(rows, name, vecs, by_column, unit)                                                                        \
     static void name##_##rows(const Tile *t)                                                                           \
     {                                                                                                                  \
-        tile_body(t, rows, vecs, by_column, unit, !(by_column));                                                       \
+        tile_body(t, rows, vecs, by_column, unit, false);                                                              \
     }
 
 /* TILE_KIND defines the tiles of both widths for a unit that needs no tile of a single vector. TILE_SET lists them for

@@ -183,12 +183,15 @@ static Job plan(const Conv *c, int threads)
     j.wide = div_up(j.ow, j.points->out);
     const int64_t row = places(c) * j.wide * (c->C + c->O + 2 * SLACK);
     j.bands = MIN(div_up(j.high * row, BAND_FLOATS), j.high);
+    const bool few = j.high * j.wide <= FEW_SQUARES && places(c) * c->C * c->O > L2_FLOATS;
+    if (few && BY_PANEL) /* a band would read all weights from memory */
+        j.bands = 1;
     if (threads > 1)
         j.bands = MIN(MAX(j.bands, div_up(2 * threads, MAX(c->B, 1))), j.high);
     j.rows = div_up(j.high, MAX(j.bands, 1));
     /* Shared: there are fewer images than threads, and the bands would be so small that each would read all weights
      * from memory. */
-    j.shared = c->B < threads && j.high * j.wide <= FEW_SQUARES && places(c) * c->C * c->O > L2_FLOATS;
+    j.shared = c->B < threads && few;
     if (j.shared)
         j.rows = MIN(c->B * j.high, div_up(MAX_SQUARES, j.wide));
     return j;
@@ -388,6 +391,14 @@ static void multiply_place(void *arg, size_t at, int worker)
               .b_panel = c->C * TILE_COLS,
               .ldc = c->O + SLACK,
               .first = true};
+    if (BY_PANEL && places(c) * c->C * c->O > L2_FLOATS) {
+        t.a = p->in + first * t.a_row;
+        for (int64_t n = 0; n < c->O; n += TILE_COLS, t.b += t.b_panel) {
+            t.c = p->out + first * t.ldc + n;
+            FN(tile_panel)(t, squares, tiles, MIN(c->O - n, TILE_COLS));
+        }
+        return;
+    }
     for (int64_t i = 0; i < tiles; i++) {
         const int64_t m = part_begin(squares, tiles, i);
         t.a = p->in + (first + m) * t.a_row;
