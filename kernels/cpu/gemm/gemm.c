@@ -13,9 +13,9 @@
  * This is the scheme of Goto & van de Geijn 2008 with the roles of A and B exchanged: A's thin panel stays in the L1
  * cache, and B is streamed.
  *
- * The tile of AVX2 is 6 x 16: a step of k reads 24 bytes of A and 64 bytes of B. So A is streamed there. If B is packed,
- * the loops over rows of tiles and over panels change places (by_panel): a panel of B, K_STEP x 16, stays in the L1
- * cache, and A's part of the block stays in the L2 cache.
+ * The tile of AVX2 is 6 x 16: a step of k reads 24 bytes of A and 64 bytes of B. So A is streamed there. If B is
+ * packed, the loops over rows of tiles and over panels change places (by_panel): a panel of B, K_STEP x 16, stays in
+ * the L1 cache, and A's part of the block stays in the L2 cache.
  *
  * docs/kernels/gemm.md explains each step with measurements. The blocks depend on the number of threads; the bits of
  * the result do not (tile.h). */
@@ -407,7 +407,7 @@ static void block(void *arg, size_t task, int worker)
         } else if (full < b.N) {
             FN(tile_pack)(len, b.N - full, B + full * g->b_col, g->b_row, g->b_col, b.b_work);
         }
-        if (p->by_panel)
+        if (BY_PANEL && p->by_panel)
             step_by_panels(&b, t, (const float *)g->A + b.m0 * g->a_row + k0, last);
         else
             step_by_rows(&b, t, k0, B, last);

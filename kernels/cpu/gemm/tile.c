@@ -30,8 +30,10 @@
 #define EVERY_ROWS(X) UP_TO_6(X)
 #endif
 EVERY_ROWS(BY_ROW)
+#if BY_PANEL
 EVERY_ROWS(IN_CACHE)
 static TileFn *const in_cache[] = {EVERY_ROWS(IN_CACHE_ENTRY)};
+#endif
 TILE_EVEN_ROWS(BY_COLUMN)
 #define F16(rows)      TILE_KIND(rows, f16, UNIT_HALF_F16)
 #define BF16(rows)     TILE_KIND(rows, bf16, UNIT_HALF_BF16)
@@ -124,6 +126,7 @@ void FN(tile_row)(Tile t, int rows, int64_t n)
         FN(tile_sweep)(t, rows, n, by_row[rows - 1]);
 }
 
+#if BY_PANEL
 void FN(tile_panel)(Tile t, int64_t M, int64_t tiles, int64_t n)
 {
     const float *next = t.b + t.b_panel;
@@ -153,6 +156,7 @@ void FN(tile_panel)(Tile t, int64_t M, int64_t tiles, int64_t n)
         }
     }
 }
+#endif
 
 void FN(tile_pack)(int64_t K, int64_t n, const float *B, int64_t b_row, int64_t b_col, float *panel)
 {

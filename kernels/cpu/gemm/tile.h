@@ -101,8 +101,8 @@ static inline int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
     return !even ? part_begin(M, tiles, r) : r == tiles ? M : part_begin(M / 2, tiles, r) * 2;
 }
 
-/* Whether the loops over rows of tiles and over panels of B change places, so that a panel is read once: with AVX2, whose
- * tile reads less of A than of B. MINIMAL has no room for the second order of the loops. */
+/* Whether the loops over rows of tiles and over panels of B may change places, so that a panel is read once: with AVX2,
+ * whose tile reads less of A than of B. MINIMAL has no room for the second order of the loops. */
 #define BY_PANEL (VW == 8 && !MINIMAL)
 /* Computes C[M, n] (+)= A B with the panel t.b of B, n <= TILE_COLS, in `tiles` rows of tiles. A is row-major. The
  * panel stays in the L1 cache meanwhile, and the next one is prefetched. t.prefetch and t.a_next must be NULL. */
