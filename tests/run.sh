@@ -103,12 +103,12 @@ for what in "$@"; do
         if ! sanitizer_works build/sanitized address,undefined; then
             echo "sanitized    skipped: the sanitizers do not work here: $(head -n 1 build/sanitized/probe/log)"
             skipped=$((skipped + 1))
-        elif build sanitized build/sanitized SANITIZE=address,undefined; then
+        elif build sanitized build/sanitized SANITIZE=address,undefined TRAP=1; then
             leaks=1
             build/sanitized/probe/probe >/dev/null 2>&1 || { leaks=0; echo "sanitized    leaks are not looked for: the leak sanitizer cannot run here"; }
-            # The fake stacks of use-after-return do not align 64-byte vectors. The sanitizer reports a crash, not
-            # cmocka.
-            export ASAN_OPTIONS=detect_leaks=$leaks:abort_on_error=0:detect_stack_use_after_return=0:allow_user_segv_handler=0
+            # The fake stacks of use-after-return do not align 64-byte vectors. The sanitizer reports a crash, and an
+            # undefined operation (SIGILL), not cmocka.
+            export ASAN_OPTIONS=detect_leaks=$leaks:abort_on_error=0:detect_stack_use_after_return=0:allow_user_segv_handler=0:handle_sigill=2
             export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
             run_all sanitized build/sanitized
             unset ASAN_OPTIONS UBSAN_OPTIONS

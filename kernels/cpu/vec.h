@@ -13,10 +13,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#elif defined(__x86_64__)
-#include <emmintrin.h> /* not immintrin.h: compiling it takes as long as compiling a typical kernel */
+#if defined(__x86_64__)
+#include "kernels/cpu/intrinsics.h"
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif

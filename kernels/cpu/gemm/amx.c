@@ -8,11 +8,14 @@
  * in two products. B is a panel in the layout of dots.c, which is also the layout of AMX. The order of a sum is fixed
  * by the instruction: it depends on K only, not on the rows. */
 // flags avx512: -mamx-tile -mamx-bf16 -mamx-int8
+#if defined(LEVEL_avx512)
+#include <immintrin.h> /* before vec.h (kernels/cpu/intrinsics.h) */
+#endif
+
 #include "kernels/cpu/gemm/narrow.h"
 
 #if defined(LEVEL_avx512) && defined(__linux__)
 #include <cpuid.h>
-#include <immintrin.h>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>

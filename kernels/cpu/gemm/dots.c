@@ -4,6 +4,10 @@
  * which of them the processor has, and no function here that needs a missing one is called. */
 // flags: -O3
 // flags avx512: -mavx512vnni -mavx512bf16
+#if defined(LEVEL_avx512)
+#include <immintrin.h> /* before vec.h (kernels/cpu/intrinsics.h) */
+#endif
+
 #include "kernels/cpu/gemm/narrow.h"
 #include "kernels/cpu/gemm/tile_body.h"
 
