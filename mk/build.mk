@@ -10,16 +10,17 @@ LINK = $(CC) $(SAN) -pthread $(LDFLAGS) -Wl,--gc-sections
 
 # ---- flags of one file -------------------------------------------------------------------------------------------------
 # A line in the file has them: `// flags: -O3`; for one level of instructions `// flags avx512: -mavx512vnni`. The lines of levels are read
-# only if there are several levels. Builds at -O0 ignore an -O in a line. MINIMAL and sanitizers use -O2 instead of -O3, and ignore -Os: at -O1
-# the accumulators of a tile stay in memory, and train_test takes 2.7 times as long.
-own_flags = $$(sed -n '$(OWN_OPT) s,^// flags: ,,p; $(if $(and $(2),$(word 2,$(LEVELS))),s$(comma)^// flags $(2): $(comma)$(comma)p)' $(1))
-OWN_OPT = $(if $(filter -O2,$(OPT)),,$(if $(filter -O1 -Os,$(OPT)),s/-O3/-O2/; s/-Os//;,s/-O[0-9a-z]*//;))
+# only if there are several levels. Builds at -O0 or -O1 ignore an -O in a line. MINIMAL uses -O2 instead of -O3, and ignores -Os.
+own_flags = $$(sed -n '$(call own_opt,$(2)) s,^// flags: ,,p; $(if $(and $(2),$(word 2,$(LEVELS))),s$(comma)^// flags $(2): $(comma)$(comma)p)' $(1))
+own_opt = $(if $(filter -O2,$(OPT)),,$(if $(filter -Os,$(OPT)),s/-O3/-O2/; s/-Os//;,$(if $(and $(1),$(filter $(BEST_LEVEL),$(1))),s/-O3/$(TILE_OPT)/;) s/-O[013s]//;))
+# With sanitizers, kernels with -O3 use -O2 at the best level of this machine: at -O1 the accumulators of a tile stay in memory, and train_test
+# takes 2.7 times as long. A check of use after scope keeps them in memory, too: only the other levels have it.
+BEST_LEVEL := $(if $(SANITIZE),$(lastword $(foreach l,$(LEVELS),$(if $(filter baseline,$(l))$(shell grep -ow $(l:avx512=avx512dq) /proc/cpuinfo | head -n 1),$(l)))))
+TILE_OPT = -O2 $(if $(word 2,$(LEVELS)),-fno-sanitize-address-use-after-scope)
 # MINIMAL uses -Oz if the compiler has it (gcc 12, clang): still smaller. The kernels keep -Os.
 OZ := $(if $(call on,$(MINIMAL)),$(shell $(CC) -Oz -E -x c /dev/null >/dev/null 2>&1 && echo -Oz))
 FILE_FLAGS = $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(if $(filter -Os,$(OPT)),$(OZ))
-# With sanitizers, these passes of gcc are half of the compile time of tile.c.
-SLOW_PASSES = $(if $(SANITIZE),$(if $(findstring clang,$(CC)),,-fno-schedule-insns2 -fno-gcse -fno-tree-pre))
-level_flags = $(BASE_CFLAGS) $(SLOW_PASSES) $(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $(filter -DSAPOR_MINIMAL,$(FEATURES))
+level_flags = $(BASE_CFLAGS) $(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $(filter -DSAPOR_MINIMAL,$(FEATURES))
 # Steps of a ladder are compiled for this machine, and the compiler may fuse a b + c.
 STEP_FLAGS = $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(if $(filter -O2 -Os,$(OPT)),-O3) $(if $(CROSS),,-march=native) -ffp-contract=fast
 
@@ -75,10 +76,12 @@ $(BUILD)/cases.a: $(CASE_SRC:%.c=$(BUILD)/%.o)
 $(BUILD)/commands.a: $(COMMAND_OBJ) $(BUILD)/objects
 	rm -f $@ && $(TOOLS)ar rcs $@ $(COMMAND_OBJ)
 TEST_LIBS = $(BUILD)/cases.a $(BUILD)/commands.a $(BUILD)/internal.a
-# With sanitizers, -O0 compiles a test in half of the time. The code that it tests is in the archives, at -O1.
+# Tests are compiled faster: with sanitizers at -O0 (half of the time), otherwise at -O1, which still warns of variables without a value. The code
+# that they test is in the archives.
+TEST_OPT = $(if $(SANITIZE),-O0,$(if $(filter -O2,$(OPT)),-O1))
 $(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
-	$(COMPILE) $(if $(SANITIZE),-O0) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
+	$(COMPILE) $(TEST_OPT) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
 # Draws models for the tests that are scripts.
 $(BUILD)/tests/draw_models: $(BUILD)/tests/draw_models.o $(BUILD)/tests/drawn.o $(BUILD)/internal.a
 	@mkdir -p $(@D)
