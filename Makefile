@@ -44,6 +44,9 @@ LEVELS = baseline
 ifeq ($(MACHINE),x86_64)
 LEVELS = baseline avx2 $(if $(call on,$(MINIMAL)),,avx512)
 FLAGS_avx2 = -mavx2 -mfma -mf16c
+ifneq ($(SANITIZE),) # sanitized builds run here only: they have the levels of this machine
+LEVELS := $(filter $(LEVELS),baseline $(shell grep -owE -m 1 'avx2|avx512dq' /proc/cpuinfo | sed 's/dq//'))
+endif
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512
 endif
 

@@ -12,10 +12,9 @@ LINK = $(CC) $(SAN) -pthread $(LDFLAGS) -Wl,--gc-sections
 # A line in the file has them: `// flags: -O3`; for one level of instructions `// flags avx512: -mavx512vnni`. The lines of levels are read
 # only if there are several levels. Builds at -O0 or -O1 ignore an -O in a line. MINIMAL uses -O2 instead of -O3, and ignores -Os.
 own_flags = $$(sed -n '$(call own_opt,$(2)) s,^// flags: ,,p; $(if $(and $(2),$(word 2,$(LEVELS))),s$(comma)^// flags $(2): $(comma)$(comma)p)' $(1))
-own_opt = $(if $(filter -O2,$(OPT)),,$(if $(filter -Os,$(OPT)),s/-O3/-O2/; s/-Os//;,$(if $(and $(1),$(filter $(BEST_LEVEL),$(1))),s/-O3/$(TILE_OPT)/;) s/-O[013s]//;))
-# With sanitizers, kernels with -O3 use -O2 at the best level of this machine: at -O1 the accumulators of a tile stay in memory, and train_test
-# takes 2.7 times as long. A check of use after scope keeps them in memory, too: only the other levels have it.
-BEST_LEVEL := $(if $(SANITIZE),$(lastword $(foreach l,$(LEVELS),$(if $(filter baseline,$(l))$(shell grep -ow $(l:avx512=avx512dq) /proc/cpuinfo | head -n 1),$(l)))))
+own_opt = $(if $(filter -O2,$(OPT)),,$(if $(filter -Os,$(OPT)),s/-O3/-O2/; s/-Os//;,$(if $(and $(1),$(filter $(lastword $(LEVELS)),$(1))),s/-O3/$(TILE_OPT)/;) s/-O[013s]//;))
+# With sanitizers, kernels with -O3 use -O2 at the best level: at -O1 the accumulators of a tile stay in memory, and train_test takes 2.7 times
+# as long. A check of use after scope keeps them in memory, too: the other levels have it.
 TILE_OPT = -O2 $(if $(word 2,$(LEVELS)),-fno-sanitize-address-use-after-scope)
 # MINIMAL uses -Oz if the compiler has it (gcc 12, clang): still smaller. The kernels keep -Os.
 OZ := $(if $(call on,$(MINIMAL)),$(shell $(CC) -Oz -E -x c /dev/null >/dev/null 2>&1 && echo -Oz))
@@ -41,6 +40,8 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(CC) $(FILE_FLAGS) $(call own_flags,$<) $(CFLAGS) -c $< -o $@
 # stb_image adds 0 to NULL. In damaged JPEGs it shifts by 32, and discards the result.
 $(BUILD)/extractors/media/image_stb.o: private SAN += $(if $(SANITIZE),-fno-sanitize=pointer-overflow$(comma)nonnull-attribute$(comma)shift)
+# The command takes less time than its compilation: with sanitizers, -O0.
+$(if $(SANITIZE),$(TOOL_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(filter recsys/search/% recsys/protocols/%,$(LIB_SRC)))): private OPT += -O0
 $(BUILD)/kernels/dispatch.o: private SAN += $(LEVELS:%=-DHAS_%)
 # A static command has a fixed address, and its own objects are in no library. Without -fpic their code is smaller.
 $(if $(findstring musl-gcc,$(CC)),$(TOOL_OBJ)): private OZ += -fno-pic
