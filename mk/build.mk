@@ -40,8 +40,8 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(CC) $(FILE_FLAGS) $(call own_flags,$<) $(CFLAGS) -c $< -o $@
 # stb_image adds 0 to NULL. In damaged JPEGs it shifts by 32, and discards the result.
 $(BUILD)/extractors/media/image_stb.o: private SAN += $(if $(SANITIZE),-fno-sanitize=pointer-overflow$(comma)nonnull-attribute$(comma)shift)
-# The command takes less time than its compilation: with sanitizers, -O0.
-$(if $(SANITIZE),$(TOOL_OBJ) $(patsubst %.c,$(BUILD)/%.o,$(filter recsys/search/% recsys/protocols/%,$(LIB_SRC)))): private OPT += -O0
+# With sanitizers the command is compiled at -O0, which saves more time than the tests of the command lose. A benchmark keeps -O1.
+$(if $(SANITIZE),$(filter-out $(BUILD)/tools/bench/%,$(TOOL_OBJ)) $(patsubst %.c,$(BUILD)/%.o,$(filter recsys/search/% recsys/protocols/%,$(LIB_SRC)))): private OPT += -O0
 $(BUILD)/kernels/dispatch.o: private SAN += $(LEVELS:%=-DHAS_%)
 # A static command has a fixed address, and its own objects are in no library. Without -fpic their code is smaller.
 $(if $(findstring musl-gcc,$(CC)),$(TOOL_OBJ)): private OZ += -fno-pic
