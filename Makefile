@@ -1,5 +1,5 @@
 # `make` builds sapor, libsapor.a and libsapor.so; `make help` lists the other jobs.
-# Switches: CC=clang  DEBUG=1  SANITIZE=address,undefined  COVERAGE=1  MINIMAL=1  CUDA=1  WERROR=1 (CI)  CFLAGS=  LDFLAGS=
+# Switches: CC=clang  DEBUG=1  SANITIZE=address,undefined  TRAP=1  COVERAGE=1  MINIMAL=1  CUDA=1  WERROR=1 (CI)  CFLAGS=  LDFLAGS=
 #   WITHOUT="oniguruma libwebp": installed libraries that the build does not use, by their names in pkg-config
 # This file has the switches, their defaults and the list of sources. The files in mk/ have the rules:
 #   libs.mk     libraries, found by pkg-config; packages (make deps)
@@ -10,6 +10,7 @@
 #   emu.mk      the same sources for the emulator of the tests
 DEBUG ?= 0
 SANITIZE ?=
+TRAP ?= 0
 COVERAGE ?= 0
 MINIMAL ?= 0
 WITHOUT ?=
@@ -32,8 +33,10 @@ BUILD ?= build$(if $(SANITIZE),/$(if $(filter thread,$(SANITIZE)),thread,sanitiz
 # Every file is compiled with -O2. A line in the file adds flags, also another -O: see own_flags in mk/build.mk.
 # -g1 (lines and functions, no variables) is enough for sanitizers and CI, and saves a fifth of the compile time.
 OPT = $(if $(call on,$(DEBUG) $(COVERAGE)),-O0,$(if $(SANITIZE),-O1,$(if $(call on,$(MINIMAL)),-Os,-O2))) $(if $(SANITIZE)$(CI),-g1,-g)
+# With TRAP=1 an undefined operation ends the program by SIGILL, without a message; ASAN_OPTIONS=handle_sigill=1 shows its file and line. The
+# messages are nine of ten globals of a program, and the address sanitizer registers each global at each start.
 WARN = -Wall -Wextra -Wpointer-arith $(if $(call on,$(WERROR)),-Werror)
-SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer) $(if $(call on,$(COVERAGE)),--coverage -fprofile-update=atomic)
+SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer $(if $(call on,$(TRAP)),-fsanitize-undefined-trap-on-error)) $(if $(call on,$(COVERAGE)),--coverage -fprofile-update=atomic)
 # -ffp-contract=off: no compiler fuses a multiplication and an addition. Kernels call fma explicitly.
 BASE_CFLAGS = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(SAN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections -pthread -I. -MMD -MP
 # The kernel sources are compiled once for each level of instructions; kernels/dispatch.c names the levels.
@@ -41,6 +44,9 @@ LEVELS = baseline
 ifeq ($(MACHINE),x86_64)
 LEVELS = baseline avx2 $(if $(call on,$(MINIMAL)),,avx512)
 FLAGS_avx2 = -mavx2 -mfma -mf16c
+ifneq ($(SANITIZE),) # sanitized builds run here only: they have the levels of this machine
+LEVELS := $(filter $(LEVELS),baseline $(shell grep -owE -m 1 'avx2|avx512dq' /proc/cpuinfo | sed 's/dq//'))
+endif
 FLAGS_avx512 = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mprefer-vector-width=512
 endif
 

@@ -11,13 +11,15 @@ LINK = $(CC) $(SAN) -pthread $(LDFLAGS) -Wl,--gc-sections
 # ---- flags of one file -------------------------------------------------------------------------------------------------
 # A line in the file has them: `// flags: -O3`; for one level of instructions `// flags avx512: -mavx512vnni`. The lines of levels are read
 # only if there are several levels. Builds at -O0 or -O1 ignore an -O in a line. MINIMAL uses -O2 instead of -O3, and ignores -Os.
-own_flags = $$(sed -n '$(OWN_OPT) s,^// flags: ,,p; $(if $(and $(2),$(word 2,$(LEVELS))),s$(comma)^// flags $(2): $(comma)$(comma)p)' $(1))
-OWN_OPT = $(if $(filter -O2,$(OPT)),,$(if $(filter -Os,$(OPT)),s/-O3/-O2/; s/-Os//;,s/-O[0-9a-z]*//;))
+own_flags = $$(sed -n '$(call own_opt,$(2)) s,^// flags: ,,p; $(if $(and $(2),$(word 2,$(LEVELS))),s$(comma)^// flags $(2): $(comma)$(comma)p)' $(1))
+own_opt = $(if $(filter -O2,$(OPT)),,$(if $(filter -Os,$(OPT)),s/-O3/-O2/; s/-Os//;,$(if $(and $(1),$(filter $(lastword $(LEVELS)),$(1))),s/-O3/$(TILE_OPT)/;) s/-O[013s]//;))
+# With sanitizers, kernels with -O3 use -O2 at the best level: at -O1 the accumulators of a tile stay in memory, and train_test takes 2.7 times
+# as long. A check of use after scope keeps them in memory, too: the other levels have it.
+TILE_OPT = -O2 $(if $(word 2,$(LEVELS)),-fno-sanitize-address-use-after-scope)
 # MINIMAL uses -Oz if the compiler has it (gcc 12, clang): still smaller. The kernels keep -Os.
 OZ := $(if $(call on,$(MINIMAL)),$(shell $(CC) -Oz -E -x c /dev/null >/dev/null 2>&1 && echo -Oz))
 FILE_FLAGS = $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(if $(filter -Os,$(OPT)),$(OZ))
-# Kernels use -O2 also with sanitizers: at -O1 the accumulators of a tile stay in memory, and train_test takes 2.7 times as long.
-level_flags = $(BASE_CFLAGS) $(if $(filter -O1,$(OPT)),-O2) $(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $(filter -DSAPOR_MINIMAL,$(FEATURES))
+level_flags = $(BASE_CFLAGS) $(FLAGS_$(1)) -DLEVEL=$(1) -DLEVEL_$(1) $(filter -DSAPOR_MINIMAL,$(FEATURES))
 # Steps of a ladder are compiled for this machine, and the compiler may fuse a b + c.
 STEP_FLAGS = $(BASE_CFLAGS) $(DEP_CFLAGS) $(FEATURES) $(if $(filter -O2 -Os,$(OPT)),-O3) $(if $(CROSS),,-march=native) -ffp-contract=fast
 
@@ -38,6 +40,8 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(CC) $(FILE_FLAGS) $(call own_flags,$<) $(CFLAGS) -c $< -o $@
 # stb_image adds 0 to NULL. In damaged JPEGs it shifts by 32, and discards the result.
 $(BUILD)/extractors/media/image_stb.o: private SAN += $(if $(SANITIZE),-fno-sanitize=pointer-overflow$(comma)nonnull-attribute$(comma)shift)
+# With sanitizers the command is compiled at -O0, which saves more time than the tests of the command lose. A benchmark keeps -O1.
+$(if $(SANITIZE),$(filter-out $(BUILD)/tools/bench/%,$(TOOL_OBJ)) $(patsubst %.c,$(BUILD)/%.o,$(filter recsys/search/% recsys/protocols/%,$(LIB_SRC)))): private OPT += -O0
 $(BUILD)/kernels/dispatch.o: private SAN += $(LEVELS:%=-DHAS_%)
 # A static command has a fixed address, and its own objects are in no library. Without -fpic their code is smaller.
 $(if $(findstring musl-gcc,$(CC)),$(TOOL_OBJ)): private OZ += -fno-pic
@@ -73,9 +77,12 @@ $(BUILD)/cases.a: $(CASE_SRC:%.c=$(BUILD)/%.o)
 $(BUILD)/commands.a: $(COMMAND_OBJ) $(BUILD)/objects
 	rm -f $@ && $(TOOLS)ar rcs $@ $(COMMAND_OBJ)
 TEST_LIBS = $(BUILD)/cases.a $(BUILD)/commands.a $(BUILD)/internal.a
+# Tests are compiled faster: with sanitizers at -O0 (half of the time), otherwise at -O1, which still warns of variables without a value. The code
+# that they test is in the archives.
+TEST_OPT = $(if $(SANITIZE),-O0,$(if $(filter -O2,$(OPT)),-O1))
 $(BUILD)/tests/%: tests/%.c $(TEST_LIBS)
 	@mkdir -p $(@D)
-	$(COMPILE) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
+	$(COMPILE) $(TEST_OPT) $(LDFLAGS) $< $(TEST_LIBS) -o $@ $(DEP_LIBS) $$($(PKG_CONFIG) --libs cmocka)
 # Draws models for the tests that are scripts.
 $(BUILD)/tests/draw_models: $(BUILD)/tests/draw_models.o $(BUILD)/tests/drawn.o $(BUILD)/internal.a
 	@mkdir -p $(@D)

@@ -9,8 +9,9 @@ cd "$(dirname "$0")/.."
 make=${MAKE:-make}
 jobs=$(nproc 2>/dev/null || echo 2)
 # These need the longest time and start first, so that no processor is idle at the end.
-slow='train_test kernels_test faults_test docs_test.sh tools_test.sh api_train_test far_test run_test.sh steady_test install_test.sh demo_test.sh
-resources_test table_bounds_test process_test.sh'
+slow='train_test kernels_test docs_test.sh faults_test cuda_test tools_test.sh run_test.sh far_test api_train_test cuda_overlap_test
+cuda_models_test cuda_build_test.sh bench_gpu_test.sh resources_test install_test.sh table_bounds_test image_bounds_test steady_test demo_test.sh
+process_test.sh crash_test.sh ducho_test.sh encoder_files_test edges_test extractors_test guard_test.sh style_test.sh'
 passed=0 failed=0 skipped=0
 failures= # one line per failed test; a log of CI may lack its middle, so the end repeats them
 export EMULATOR=${EMULATOR:-}
@@ -41,6 +42,7 @@ count() { # PROGRAM LOG LABEL
     echo
     if [ "$bad" != 0 ]; then
         grep -vE '^ok [0-9]+' "$2" | head -n 60 | sed 's/^/    /'
+        ! grep -q 'AddressSanitizer: ILL' "$2" || echo '    ILL is an undefined operation: a build without TRAP=1 says which (CONTRIBUTING.md, Test)'
         [ "$status" != 124 ] || echo "    ran longer than ${TEST_TIMEOUT:-300} s"
         failures+="failed: $3 $(basename "$1"), exit status $status"$'\n'
         failures+=$(grep -E -B 1 '^not ok [0-9]+' "$2" | grep -v '# SKIP' | head -n 20 | sed 's/^/    /' && echo .)
@@ -103,12 +105,12 @@ for what in "$@"; do
         if ! sanitizer_works build/sanitized address,undefined; then
             echo "sanitized    skipped: the sanitizers do not work here: $(head -n 1 build/sanitized/probe/log)"
             skipped=$((skipped + 1))
-        elif build sanitized build/sanitized SANITIZE=address,undefined; then
+        elif build sanitized build/sanitized SANITIZE=address,undefined TRAP=1; then
             leaks=1
             build/sanitized/probe/probe >/dev/null 2>&1 || { leaks=0; echo "sanitized    leaks are not looked for: the leak sanitizer cannot run here"; }
-            # The fake stacks of use-after-return do not align 64-byte vectors. The sanitizer reports a crash, not
-            # cmocka.
-            export ASAN_OPTIONS=detect_leaks=$leaks:abort_on_error=0:detect_stack_use_after_return=0:allow_user_segv_handler=0
+            # The fake stacks of use-after-return do not align 64-byte vectors. The sanitizer reports a crash, and an
+            # undefined operation (SIGILL), not cmocka.
+            export ASAN_OPTIONS=detect_leaks=$leaks:abort_on_error=0:detect_stack_use_after_return=0:allow_user_segv_handler=0:handle_sigill=2
             export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
             run_all sanitized build/sanitized
             unset ASAN_OPTIONS UBSAN_OPTIONS

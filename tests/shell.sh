@@ -45,19 +45,30 @@ right() { # NAME COMMAND...: exit status 0; its output is in ./out, standard err
     ok $status "$name"
 }
 
+files() { # the files in the folder, but for those of right and wrong
+    find . ! -name out ! -name err ! -name list.\*
+}
+
 wrong() { # STATUS PATTERN NAME COMMAND...: one line on standard error that matches PATTERN; no file appears or goes
     expected=$1 pattern=$2 name=$3
     shift 3
-    find . ! -name out ! -name err ! -name list.\* | sort >list.before
+    before=$(files)
     "$sapor" "$@" >out 2>err </dev/null
     status=$?
-    find . ! -name out ! -name err ! -name list.\* | sort >list.after
-    bad=0
+    after=$(files)
+    bad=0 lines=0 first=
+    while IFS= read -r line || [ -n "$line" ]; do # no grep: these tests start thousands of programs
+        [ -z "$line" ] || lines=$((lines + 1)) first=${first:-$line}
+    done <err
     [ $status = "$expected" ] || { bad=1; echo "# exit status $status, not $expected"; }
-    [ "$(grep -c . err)" = 1 ] || { bad=1; echo "# not one line:"; }
-    grep -q '^sapor: ' err || bad=1
+    [ $lines = 1 ] || { bad=1; echo "# not one line:"; }
+    case $first in 'sapor: '*) ;; *) bad=1 ;; esac
     grep -q -- "$pattern" err || { bad=1; echo "# does not match $pattern:"; }
-    cmp -s list.before list.after || { bad=1; echo "# files appeared or went:"; diff list.before list.after | sed 's/^/# /'; }
+    if [ "$before" != "$after" ]; then
+        echo "$before" | sort >list.before
+        echo "$after" | sort >list.after
+        cmp -s list.before list.after || { bad=1; echo "# files appeared or went:"; diff list.before list.after | sed 's/^/# /'; }
+    fi
     [ $bad = 0 ] || sed 's/^/# /' err
     ok $bad "$name"
 }

@@ -177,8 +177,10 @@ static bool attend(const Job *j, const Case *s, double *out, double *lse, double
         for (int64_t d = 0; d < D; d++) {
             double o = 0, size = 0;
             for (int64_t key = 0; key < n; key++) {
-                o += p[key] * v[(first + key) * t.v_ld + kd + d];
-                size += p[key] * fabs(v[(first + key) * t.v_ld + kd + d]);
+                const double value = p[key] * v[(first + key) * t.v_ld + kd + d];
+                o += value;
+                if (rounding)
+                    size += fabs(value); /* p is not negative */
             }
             out[i * C + h * D + d] = sum > 0 ? o / sum : 0;
             if (rounding && sum > 0)

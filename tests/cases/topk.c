@@ -31,12 +31,15 @@ static void best_of(double *score, int64_t I, int64_t k, int32_t *ids, double *v
 {
     for (int64_t n = 0; n < k; n++) {
         int64_t best = -1;
+        double most = -INFINITY;
         for (int64_t i = 0; i < I; i++) {
-            if (score[i] > -INFINITY && (best < 0 || score[i] > score[best]))
+            if (score[i] > most) {
+                most = score[i];
                 best = i;
+            }
         }
         ids[n] = (int32_t)best;
-        values[n] = best < 0 ? -INFINITY : score[best];
+        values[n] = most;
         if (best >= 0)
             score[best] = -INFINITY;
     }
@@ -153,14 +156,18 @@ static void knn_lists_make(Job *j, const Case *s)
     }
     int64_t *start = case_i64(j, "start", ROLE_IN, L + 1);
     int32_t *number = case_i32(j, "number", ROLE_IN, I);
-    for (int64_t l = 0, n = 0; j->ok && l < L; l++) {
-        start[l] = n;
-        for (int64_t i = 0; i < I; i++) {
-            if ((int64_t)(case_uniform(j, (uint64_t)i) * (double)L) == l)
-                number[n++] = (int32_t)i;
-        }
-        start[l + 1] = n;
-    }
+    for (int64_t l = 0; j->ok && l <= L; l++)
+        start[l] = 0;
+    for (int64_t i = 0; j->ok && i < I; i++) /* counts the items of list l in start[l + 1] */
+        start[1 + (int64_t)(case_uniform(j, (uint64_t)i) * (double)L)]++;
+    for (int64_t l = 0; j->ok && l < L; l++)
+        start[l + 1] += start[l];
+    for (int64_t i = 0; j->ok && i < I; i++) /* moves start[l] from the first item of list l behind its last */
+        number[start[(int64_t)(case_uniform(j, (uint64_t)i) * (double)L)]++] = (int32_t)i;
+    for (int64_t l = L; j->ok && l > 0; l--)
+        start[l] = start[l - 1];
+    if (j->ok)
+        start[0] = 0;
     case_i32(j, "ids", ROLE_OUT, s->knn_lists.Q * s->knn_lists.k);
     case_f32(j, "values", ROLE_OUT, s->knn_lists.Q * s->knn_lists.k);
     case_f32(j, "score", ROLE_IN, I); /* scratch of the reference */
