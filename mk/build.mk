@@ -12,7 +12,8 @@ LINK = $(CC) $(SAN) -pthread $(LDFLAGS) -Wl,--gc-sections
 # A line in the file has them: `// flags: -O3`; for one level of instructions `// flags avx512: -mavx512vnni`. The lines of levels are read
 # only if there are several levels. Builds at -O0 or -O1 ignore an -O in a line. MINIMAL uses -O2 instead of -O3, and ignores -Os.
 own_flags = $$(sed -n '$(call own_opt,$(2)) s,^// flags: ,,p; $(if $(and $(2),$(word 2,$(LEVELS))),s$(comma)^// flags $(2): $(comma)$(comma)p)' $(1))
-own_opt = $(if $(filter -O2,$(OPT)),,$(if $(filter -Os,$(OPT)),s/-O3/-O2/; s/-Os//;,$(if $(and $(1),$(filter $(lastword $(LEVELS)),$(1))),s/-O3/$(TILE_OPT)/;) s/-O[013s]//;))
+own_opt = $(if $(filter -O2,$(OPT)),,$(if $(filter -Os,$(OPT)),s/-O3/-O2/; s/-Os//;,$(if $(call tiles,$(1)),/-O3/!s/-O[0-9a-z]*//; s/-O3/$(TILE_OPT)/;,s/-O[0-9a-z]*//;)))
+tiles = $(and $(filter -O1,$(OPT)),$(1),$(filter $(lastword $(LEVELS)),$(1)))
 # With sanitizers, kernels with -O3 use -O2 at the best level: at -O1 the accumulators of a tile stay in memory, and train_test takes 2.7 times
 # as long. A check of use after scope keeps them in memory, too: the other levels have it.
 TILE_OPT = -O2 $(if $(word 2,$(LEVELS)),-fno-sanitize-address-use-after-scope)

@@ -10,7 +10,8 @@
  * - WIDE is multiplied as float32.
  * - DOTS rounds A to the type, too, and adds the products of two numbers (BF16), or the exact products of four
  *   (INT8). These two or four numbers are called a unit (gemm/narrow.h).
- * - AMX does the same on Intel's matrix unit, for 16 units at a time. INT8_AMX gives the bits of INT8_DOTS. */
+ * - AMX does the same on Intel's matrix unit, for 16 units at a time. INT8_AMX gives the bits that INT8_DOTS
+ *   gives at the same level. */
 #define PACK_BF16_WIDE ((Pack)(PACK_COUNT + 0))
 #define PACK_BF16_DOTS ((Pack)(PACK_COUNT + 1))
 #define PACK_BF16_AMX  ((Pack)(PACK_COUNT + 2))

@@ -163,22 +163,23 @@ static bool is_bytes(Pack p)
 {
     return p == PACK_INT8 || p == PACK_INT8_DOTS || p == PACK_INT8_AMX;
 }
-/* Returns the largest sum of the positive numbers, or of the absolute values of the negative numbers, of the rows k,
- * k + 1, k + 4 and k + 5 of a column of B, where k is 0 or 2 above a multiple of 8. AVX2 adds these in 16 bits. */
-static float most_of_four(const double *B, int64_t K, int64_t b_row)
+/* Returns the smallest scale of a column of B with which AVX2's 16-bit sums of four products do not overflow. The sums
+ * are of the rows k, k + 1, k + 4 and k + 5, where k is 0 or 2 above a multiple of 8. The positive bytes of four rows
+ * have a sum of at most 256, and of 2 more after rounding; so do the absolute values of the negative bytes. */
+static float scale_of_four(const double *B, int64_t K, int64_t b_row)
 {
-    float most = 0;
+    float scale = 0;
     for (int64_t k = 0; k < K; k += k % 8 == 0 ? 2 : 6) {
         float positive = 0, negative = 0;
         for (int i = 0; i < 4; i++) {
             const int64_t row = k + i % 2 + i / 2 * 4;
             const float x = row < K ? (float)B[row * b_row] : 0;
-            positive += fmaxf(x, 0);
-            negative -= fminf(x, 0);
+            positive += fmaxf(x, 0) / 256;
+            negative -= fminf(x, 0) / 256;
         }
-        most = fmaxf(most, fmaxf(positive, negative));
+        scale = fmaxf(scale, fmaxf(positive, negative));
     }
-    return most;
+    return scale;
 }
 /* Replaces B [K,N] by its numbers after packing. int8 numbers are computed by the same float32 steps as in the kernel.
  */
@@ -189,12 +190,13 @@ static void packed_exact(const Job *j, double *B, Pack pack, int64_t K, int64_t 
         float most = 0;
         for (int64_t k = 0; k < K; k++)
             most = fmaxf(most, fabsf((float)B[k * b_row + n * b_col]));
-        if (strcmp(j->k->level, "avx2") == 0) /* four bytes have a sum of at most 256, and 2 more after rounding */
-            most = fmaxf(most, most_of_four(B + n * b_col, K, b_row) * 127 / 256);
+        const bool avx2 = strcmp(j->k->level, "avx2") == 0;
+        const float scale = fmaxf(most / 127, avx2 ? scale_of_four(B + n * b_col, K, b_row) : 0);
         for (int64_t k = 0; k < K; k++) {
             double *b = &B[k * b_row + n * b_col];
+            const float x = (float)*b;
             *b = !bytes ? round_bits(*b, bf16 ? 8 : 11, bf16 ? -133 : -24)
-                        : (double)(most / 127.0f) * (double)nearbyintf((float)*b / most * 127.0f);
+                        : (double)scale * (double)nearbyintf(avx2 ? x / scale : x / most * 127);
         }
     }
 }

@@ -88,8 +88,8 @@ __attribute__((target("avx2,fma"))) static void read_avx2(const float *p, size_t
 {
     READ_LOOP(__m256, _mm256_set1_ps, _mm256_loadu_ps, _mm256_add_ps, 8)
 }
-/* AVX2 has no instruction for groups of four bytes. The kernels use five instructions for two groups (v_dot_int8_two in
- * vec.h), and the loop counts the five as two. */
+/* AVX2 has no instruction for groups of four bytes. The kernels use five instructions for the products of two
+ * groups (v_dot_int8_two in vec.h). */
 #undef STEP
 #define STEP(s)                                                                                                        \
     __asm__ volatile("vpmaddubsw %3, %3, %1\n\tvpmaddubsw %3, %3, %2\n\tvpaddw %2, %1, %1\n\t"                         \

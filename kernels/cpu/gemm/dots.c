@@ -25,10 +25,12 @@ void FN(dots_row)(Tile t, int rows, int64_t n)
     FN(tile_sweep_even)(t, rows, n, t.unit == UNIT_BF16 ? of_pairs : of_bytes);
 }
 
-TileFn *FN(dots_tile)(Unit unit, int64_t rows)
+#if BY_PANEL
+TileFn *FN(dots_tile)(int64_t rows)
 {
-    return (unit == UNIT_BF16 ? of_pairs : of_bytes)[rows / 2][1];
+    return of_bytes[rows / 2][1];
 }
+#endif
 
 /* Converts a row of A to bf16. Two neighbouring numbers are one unit. */
 static void bf16_row(int64_t K, const float *x, uint16_t *to)

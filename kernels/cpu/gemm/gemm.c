@@ -26,14 +26,13 @@ enum {
     /* columns of a block. AVX2 processors have an L2 cache of 512 KB or less: 192 columns of B are 288 KB */
     COLUMNS = VW == 16 ? N_BLOCK : 192,
     /* columns of a block if A is copied: A is copied less often. With AVX-512, the block of B still fits into the L2
-     * cache; with AVX2, only A has to fit (by_panel) */
-    COLUMNS_COPIES = VW == 16  ? 512
-                     : VW == 8 ? 384
-                               : COLUMNS,
+     * cache. If the loops are by_panel, only A has to fit */
+    COLUMNS_COPIES = VW == 16 ? 512 : COLUMNS,
+    COLUMNS_BY_PANEL = 384,
     /* rows of a block with COLUMNS columns; narrower blocks have more rows: then there are fewer blocks, and B is
      * packed fewer times */
     M_BLOCK = 32 * TILE_ROWS,
-    /* up to this M, the loops are by_panel: A's part, K_STEP x 256, is 384 KB of the L2 cache */
+    /* the largest M for which the loops may be by_panel: A's part, 256 x K_STEP, is 384 KB of the L2 cache */
     PANEL_M = 256,
     /* the number of rows of tiles that are packed together if A is transposed: whole cache lines of A are read */
     A_CHUNK = 8,
@@ -54,7 +53,7 @@ typedef struct Plan {
     bool a_copies;
     bool b_direct; /* the full panels of B are read in place, and the last one is packed */
     bool b_widens; /* 16-bit weights are converted to float32 while the first row of tiles of a block is computed */
-    bool by_panel; /* all rows of tiles of a panel of B are computed before the next panel */
+    bool by_panel; /* BY_PANEL: all rows of tiles of a panel of B are computed before the next panel */
     bool partial;  /* the partial sums are in scratch, because the old C is read at the end */
     size_t a_floats, b_floats, c_floats;
 } Plan;
@@ -78,7 +77,7 @@ static Plan make_plan(const Gemm *g, int threads)
     p.a_packs = g->a_col != 1 && g->K > 1;
     p.a_copies = !p.a_packs && g->a_row % 512 == 0 && g->M > 4;
     p.by_panel = BY_PANEL && g->packed && !p.a_packs && tile_rows > 2 && g->M <= PANEL_M;
-    p.n_blocks = MAX(div_up(g->N, p.a_copies ? COLUMNS_COPIES : COLUMNS), 1);
+    p.n_blocks = MAX(div_up(g->N, !p.a_copies ? COLUMNS : p.by_panel ? COLUMNS_BY_PANEL : COLUMNS_COPIES), 1);
     p.m_blocks =
         p.by_panel ? 1 : MAX(div_up(g->M, (int64_t)M_BLOCK * COLUMNS / MIN(MAX(p.panels, 1) * TILE_COLS, COLUMNS)), 1);
     /* About four tasks per thread, if there is enough work. M is split first, because B is packed once per block. */
@@ -268,6 +267,7 @@ static void finish(const Block *b, int64_t m, int64_t rows, float *x, int64_t ld
     }
 }
 
+#if BY_PANEL
 /* Computes a step of K of a block, panel by panel. t: the tile at the block's first panel, without A and C. A: the
  * first row of the block, at the first k of the step */
 static void step_by_panels(const Block *b, Tile t, const float *A, bool last)
@@ -294,6 +294,8 @@ static void step_by_panels(const Block *b, Tile t, const float *A, bool last)
         finish(b, m, tile_begin(b->M, b->tile_rows, r + 1, b->even) - m, C + m * t.ldc, t.ldc);
     }
 }
+
+#endif
 
 /* Computes a step of K of a block, row of tiles by row of tiles. The step begins at k0. t: as in step_by_panels; B: the
  * first column of the block, at k0, if it is not packed */
@@ -401,16 +403,20 @@ static void block(void *arg, size_t task, int worker)
             t.b = (const float *)g->packed + b.n0 / TILE_COLS * t.b_panel + k0 * t.b_row;
             t.wide = p->b_widens && tile_widens(tile_begin(b.M, b.tile_rows, 1, b.even)) ? b.b_work : NULL;
         } else if (p->b_packs) {
-            for (int64_t n = pack_rows(len, b.N, B, g->b_row, g->b_col, b.b_work); n < b.N; n += TILE_COLS)
-                FN(tile_pack)
-            (len, MIN(b.N - n, TILE_COLS), B + n * g->b_col, g->b_row, g->b_col, b.b_work + n * len);
+            for (int64_t n = pack_rows(len, b.N, B, g->b_row, g->b_col, b.b_work); n < b.N; n += TILE_COLS) {
+                float *panel = b.b_work + n * len;
+                FN(tile_pack)(len, MIN(b.N - n, TILE_COLS), B + n * g->b_col, g->b_row, g->b_col, panel);
+            }
         } else if (full < b.N) {
             FN(tile_pack)(len, b.N - full, B + full * g->b_col, g->b_row, g->b_col, b.b_work);
         }
-        if (BY_PANEL && p->by_panel)
+#if BY_PANEL
+        if (p->by_panel) {
             step_by_panels(&b, t, (const float *)g->A + b.m0 * g->a_row + k0, last);
-        else
-            step_by_rows(&b, t, k0, B, last);
+            continue;
+        }
+#endif
+        step_by_rows(&b, t, k0, B, last);
     }
 }
 

@@ -103,12 +103,13 @@ static void pack_pairs(const Packing *p, Panel *panel, int32_t *to)
     }
 }
 
-/* Packs one panel to INT8. The scale of a column with an infinity or a NaN is NaN. The bytes of a column whose numbers
- * are all below LEAST are 0: such numbers are close to the subnormal numbers, which have fewer bits. */
-#define LEAST 1e-35f
+/* Packs one panel to INT8. The scale of a column with an infinity or a NaN is infinite or NaN. With AVX2, the scale is
+ * also large enough for the 16-bit sums (vec.h, V_FOUR_BYTES), and bytes are 0 if the scale is below LEAST: the
+ * smallest floats have fewer bits, and the limit could be missed. */
+#define LEAST (V_BYTE_UNITS == 2 ? 1e-37f : 0.0f)
 static void pack_bytes(const Packing *p, Panel *panel, int32_t *to, float *scale, int32_t *sum)
 {
-    vf most[2] = {v_zero(), v_zero()}, probe[2] = {v_zero(), v_zero()};
+    vf most[2] = {v_zero(), v_zero()}, probe[2] = {v_zero(), v_zero()}, step[2], four[2] = {v_zero(), v_zero()};
     vi sums[2] = {vi_set(0), vi_set(0)};
     for (int64_t k = 0; k < p->K; k += CHUNK) {
         const int64_t rows = take_rows(p, panel, k);
@@ -118,21 +119,22 @@ static void pack_bytes(const Packing *p, Panel *panel, int32_t *to, float *scale
             probe[i % 2] = probe[i % 2] + x * 0.0f;
         }
 #if V_BYTE_UNITS == 2
-        /* Rows i, i + 1, i + 4 and i + 5 are added in 16 bits (vec.h). Rounding adds at most 2 to four bytes. */
+        /* Rows i, i + 1, i + 4 and i + 5 are added in 16 bits. Rounding adds at most 2 to the sum of four bytes. */
         for (int64_t i = 0; i < rows; i += i % 8 == 0 ? 2 : 6) {
             for (int half = 0; half < 2; half++) {
                 vf positive = v_zero(), negative = v_zero();
                 for (int b = 0; b < 4; b++) {
                     const vf x = v_load(panel->rows + (i + b % 2 + b / 2 * 4) * TILE_COLS + half * VW);
-                    positive = positive + v_max(x, v_zero());
-                    negative = negative - v_min(x, v_zero());
+                    positive = positive + v_max(x, v_zero()) * (1.0f / (V_FOUR_BYTES - 2));
+                    negative = negative - v_min(x, v_zero()) * (1.0f / (V_FOUR_BYTES - 2));
                 }
-                const vf sum = v_max(positive, negative);
-                most[half] = v_max(sum * (127.0f / (V_FOUR_BYTES - 2)), most[half]);
+                four[half] = v_max(v_max(positive, negative), four[half]);
             }
         }
 #endif
     }
+    for (int half = 0; half < 2; half++)
+        step[half] = v_max(most[half] / 127.0f, four[half]);
     for (int64_t k = 0; k < p->K; k += CHUNK) {
         const int64_t rows = take_rows(p, panel, k);
         for (int64_t i = 0; i < rows; i += 4) {
@@ -140,8 +142,9 @@ static void pack_bytes(const Packing *p, Panel *panel, int32_t *to, float *scale
                 vi unit = vi_set(0);
                 for (int b = 0; b < 4; b++) {
                     const vf x = v_load(panel->rows + (i + b) * TILE_COLS + half * VW);
-                    const vf byte = v_select(most[half] > LEAST, x / most[half] * 127.0f, v_zero());
-                    const vi whole_byte = v_to_int(v_round(v_min(v_max(byte, v_set(-127.0f)), v_set(127.0f))));
+                    const vf byte = V_BYTE_UNITS == 2 ? x / step[half] : x / most[half] * 127.0f;
+                    const vf bound = v_min(v_max(byte, v_set(-127.0f)), v_set(127.0f));
+                    const vi whole_byte = v_to_int(v_round(v_select(step[half] > LEAST, bound, v_zero())));
                     sums[half] += whole_byte;
                     unit |= (whole_byte & 255) << 8 * b;
                 }
@@ -150,7 +153,7 @@ static void pack_bytes(const Packing *p, Panel *panel, int32_t *to, float *scale
         }
     }
     for (int half = 0; half < 2; half++) {
-        v_store(scale + half * VW, most[half] / 127.0f + probe[half]);
+        v_store(scale + half * VW, step[half] + probe[half]);
         vi_store(sum + half * VW, sums[half]);
     }
 }

@@ -142,8 +142,8 @@ void FN(tile_panel)(Tile t, int64_t M, int64_t tiles, int64_t n)
             __builtin_prefetch(next + i * LINE, 0, 2);
         if (n == TILE_COLS && t.unit == UNIT_F32)
             (r > 0 ? in_cache[rows - 1] : by_row[rows - 1][1])(&t);
-        else if (n == TILE_COLS && (t.unit == UNIT_INT8 || t.unit == UNIT_BF16) && (rows % 2 == 0 || rows == 1))
-            FN(dots_tile)(t.unit, rows)(&t);
+        else if (n == TILE_COLS && t.unit == UNIT_INT8 && (rows % 2 == 0 || rows == 1))
+            FN(dots_tile)(rows)(&t);
         else
             FN(tile_row)(t, (int)rows, n);
         t.a += rows * t.a_row;

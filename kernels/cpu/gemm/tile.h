@@ -21,11 +21,6 @@
 #else
 #define TILE_ROWS 6
 #endif
-#if defined(SAPOR_MINIMAL)
-#define MINIMAL 1
-#else
-#define MINIMAL 0
-#endif
 #define TILE_COLS (2 * VW) /* the width of a panel of packed B */
 
 enum { TILE_PANELS_MAX = 4 }; /* tiles of few rows use up to four panels */
@@ -70,7 +65,8 @@ typedef struct Tile {
     const float *prefetch;
     int64_t prefetch_ld;
     /* What is needed later: for a column-major A, its next rows; for a panel of B that stays in the L1 cache, the next
-     * panel. One cache line is prefetched per k, ahead_step apart. NULL: nothing */
+     * panel. One prefetch per k, ahead_step numbers apart; a step below 16 prefetches a
+     * cache line several times. NULL: nothing */
     const float *ahead;
     int64_t ahead_step;
     /* The rows of A for the next row of tiles, a_next_row apart, or NULL. Each tile prefetches a part into the L2
@@ -103,7 +99,11 @@ static inline int64_t tile_begin(int64_t M, int64_t tiles, int64_t r, bool even)
 
 /* Whether the loops over rows of tiles and over panels of B may change places, so that a panel is read once: with AVX2,
  * whose tile reads less of A than of B. MINIMAL has no room for the second order of the loops. */
-#define BY_PANEL (VW == 8 && !MINIMAL)
+#if VW == 8 && !defined(SAPOR_MINIMAL)
+#define BY_PANEL 1
+#else
+#define BY_PANEL 0
+#endif
 /* Computes C[M, n] (+)= A B with the panel t.b of B, n <= TILE_COLS, in `tiles` rows of tiles. A is row-major. The
  * panel stays in the L1 cache meanwhile, and the next one is prefetched. t.prefetch and t.a_next must be NULL. */
 void FN(tile_panel)(Tile t, int64_t M, int64_t tiles, int64_t n);
@@ -118,7 +118,7 @@ void FN(tile_sweep_even)(Tile t, int rows, int64_t n, TileFn *const fns[][3]);
 /* The part of tile_row for UNIT_BF16 and UNIT_INT8 (dots.c). For all units except UNIT_F32, A is row-major (a_step is
  * 1). */
 void FN(dots_row)(Tile t, int rows, int64_t n);
-TileFn *FN(dots_tile)(Unit unit, int64_t rows); /* the tile of two vectors; rows: 1, or even */
+TileFn *FN(dots_tile)(int64_t rows); /* the tile of UNIT_INT8 with two vectors; rows: 1, or even; only BY_PANEL */
 
 /* The part of tile_row for AMX units, for up to AMX_ROWS rows (amx.c). len is a multiple of AMX_UNITS. */
 enum { AMX_ROWS = 32, AMX_UNITS = 16 };

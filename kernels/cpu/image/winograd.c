@@ -6,7 +6,8 @@
  * A square is what the paper calls a tile; in this code a tile is the register tile of gemm. F(4x4, 3x3) computes a
  * square of 4 x 4 outputs from 6 x 6 inputs with 36 products. The direct method needs 144.
  *
- * How the loop is arranged, for a band of rows of squares (one task), whose transformed squares stay in the L2 cache:
+ * How the loop is arranged, for a band of rows of squares (one task). The transformed squares of a band stay in the L2
+ * cache. But if the weights are larger than this cache and the squares are few, AVX2 computes whole images:
  * - The input transform B' d B writes 36 matrices [squares, C], one per place in a square.
  * - Each matrix is multiplied by the matrix [C, O] of its place in register tiles. The filter transform G g G' is
  *   computed in float64 when the weights are packed.
@@ -183,14 +184,13 @@ static Job plan(const Conv *c, int threads)
     j.wide = div_up(j.ow, j.points->out);
     const int64_t row = places(c) * j.wide * (c->C + c->O + 2 * SLACK);
     j.bands = MIN(div_up(j.high * row, BAND_FLOATS), j.high);
+    /* few squares and many weights: each of several bands would read all weights from memory */
     const bool few = j.high * j.wide <= FEW_SQUARES && places(c) * c->C * c->O > L2_FLOATS;
-    if (few && BY_PANEL) /* a band would read all weights from memory */
+    if (few && BY_PANEL)
         j.bands = 1;
     if (threads > 1)
         j.bands = MIN(MAX(j.bands, div_up(2 * threads, MAX(c->B, 1))), j.high);
     j.rows = div_up(j.high, MAX(j.bands, 1));
-    /* Shared: there are fewer images than threads, and the bands would be so small that each would read all weights
-     * from memory. */
     j.shared = c->B < threads && few;
     if (j.shared)
         j.rows = MIN(c->B * j.high, div_up(MAX_SQUARES, j.wide));
@@ -391,7 +391,8 @@ static void multiply_place(void *arg, size_t at, int worker)
               .b_panel = c->C * TILE_COLS,
               .ldc = c->O + SLACK,
               .first = true};
-    if (BY_PANEL && places(c) * c->C * c->O > L2_FLOATS) {
+#if BY_PANEL
+    if (tiles > 2 && places(c) * c->C * c->O > L2_FLOATS) {
         t.a = p->in + first * t.a_row;
         for (int64_t n = 0; n < c->O; n += TILE_COLS, t.b += t.b_panel) {
             t.c = p->out + first * t.ldc + n;
@@ -399,6 +400,7 @@ static void multiply_place(void *arg, size_t at, int worker)
         }
         return;
     }
+#endif
     for (int64_t i = 0; i < tiles; i++) {
         const int64_t m = part_begin(squares, tiles, i);
         t.a = p->in + (first + m) * t.a_row;
