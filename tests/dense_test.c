@@ -187,8 +187,9 @@ static void sums_of_bytes(const Kernels *k)
     Run no_scratch = {0};
     assert_non_null(packed);
     for (size_t i = 0; i < COUNT(sizes) * 3 && k->gemm_unpack; i++) {
-        int jitter = (int)(i % 3);                           /* 0: all columns have equal numbers */
-        float selected = sizes[i / 3] > 1 ? 1.0f / 1024 : 1; /* the sums of the largest numbers are finite */
+        int jitter = (int)(i % 3); /* 0: all columns have equal numbers */
+        /* the sums of the largest numbers are finite, and the products of scales are not subnormal */
+        float selected = sizes[i / 3] > 1 ? 1.0f / 1024 : 1024;
         for (int64_t at = 0; at < (int64_t)K * N; at++) {
             float draw = 2 * draw_uniform((Draw){1, DRAW_TEST, (uint32_t)i}, (uint64_t)at) - 1;
             float sign = jitter == 0 || at % N < 8 ? (at % N % 2 ? -1.0f : 1.0f) : (float)(int)(draw * 2.5f);
