@@ -1,5 +1,5 @@
 """Writes tests/golden/adapters_{bert,vit}.safetensors: gradients of low-rank adapters over packed weights, by transformers in float64.
-The models are tests/golden/encoders/{bert,vit} (make_encoders.py). For each type of packed weights P (f32, bf16, int8) every linear layer
+The models are tests/golden/encoders/{bert,vit} (make_encoders.py). For each type of packed weights P (KINDS) every linear layer
 of the blocks computes W x + b + 2 / RANK B A x. W are the weights after packing; A and B are random and the same for all P. The
 loss is the sum of `c` times the hidden states (bert) or the class token (vit). Tensors: `ids` and `offsets` of texts; `P.loss`, `P.grad.NAME`, where
 NAME is a parameter's name in our store. gradients/adapters_{bert,vit}.drawn lists the drawn tensors (drawn.py): `c`, `pixels` [B, H, W, 3], `start.NAME`.
@@ -17,6 +17,7 @@ from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 
 here = os.path.dirname(os.path.abspath(__file__))
 RANK, ALPHA, SEED = 3, 2.0, 17
+KINDS = ("f32", "bf16", "int8", "int8_avx2")  # AVX2 packs int8 with other scales
 
 
 def packed(w, kind):
@@ -28,6 +29,17 @@ def packed(w, kind):
         most = np.abs(w).max(axis=1, keepdims=True)
         byte = np.rint(np.clip(w / most * np.float32(127), -127, 127)).astype(np.float64)
         return torch.from_numpy(byte * (most / np.float32(127)).astype(np.float64))
+    if kind == "int8_avx2":  # in float32 and in the kernel's order: a scale for which 16-bit sums of four products do not overflow (kernels/cpu/vec.h)
+        n, k = w.shape
+        eight = np.pad(w, ((0, 0), (0, -k % 8))).reshape(n, -1, 8) / np.float32(256)
+        scale = np.abs(w).max(axis=1) / np.float32(127)
+        for first in (0, 2):
+            for sign in (1, -1):
+                x = np.maximum(sign * eight, 0)
+                four = x[..., first] + x[..., first + 1] + x[..., first + 4] + x[..., first + 5]
+                scale = np.maximum(scale, four.max(axis=1))
+        scale = scale[:, None]
+        return torch.from_numpy(np.rint(np.clip(w / scale, -127, 127)).astype(np.float64) * scale.astype(np.float64))
     return torch.from_numpy(w.astype(np.float64))
 
 
@@ -92,7 +104,7 @@ def bert():
     offsets = np.cumsum([0] + lengths).astype(np.int32)
     rows = drawn.rows_of({"c": ((sum(lengths), 8), 0, drawn.limit_of(1))}, SEED)
     out = {"ids": ids, "offsets": offsets}
-    for kind in ("f32", "bf16", "int8"):
+    for kind in KINDS:
         cfg = config_of(folder, BertConfig)
         cfg.vocab_size = words
         model = loaded(BertModel(cfg).double().eval(), raw, lambda n: n)
@@ -118,7 +130,7 @@ def vit():
     rows = drawn.rows_of({"pixels": ((2, 32, 32, 3), 0, drawn.limit_of(1)), "c": ((2, 8), 0, drawn.limit_of(1))}, SEED)
     out = {}
     x = rows["pixels"].value.double().permute(0, 3, 1, 2)
-    for kind in ("f32", "bf16", "int8"):
+    for kind in KINDS:
         model = ViTModel(config_of(folder, ViTConfig), add_pooling_layer=False).double().eval()
         modules = any(n.startswith("layers.") for n, _ in model.named_parameters())
         model = loaded(model, raw, (lambda n: swap(n, pairs)) if modules else (lambda n: n))
