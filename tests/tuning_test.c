@@ -224,7 +224,7 @@ static void adapters_over_packed_weights(void **state)
         Weights *inputs = weights_open(drawn(path), b->a, &b->e);
         must(&b->e);
         for (size_t i = 0; i < COUNT(types); i++) {
-            const bool avx2 = types[i].dtype == PACK_INT8 && strcmp(b->d.k->level, "avx2") == 0;
+            bool avx2 = types[i].dtype == PACK_INT8 && strcmp(b->d.k->level, "avx2") == 0;
             check_adapters(b, models[m], types[i].dtype, avx2 ? "int8_avx2" : types[i].name, golden, inputs);
         }
         weights_close(golden);
