@@ -33,9 +33,9 @@ BUILD ?= build$(if $(SANITIZE),/$(if $(filter thread,$(SANITIZE)),thread,sanitiz
 # Every file is compiled with -O2. A line in the file adds flags, also another -O: see own_flags in mk/build.mk.
 # -g1 (lines and functions, no variables) is enough for sanitizers and CI, and saves a fifth of the compile time.
 OPT = $(if $(call on,$(DEBUG) $(COVERAGE)),-O0,$(if $(SANITIZE),-O1,$(if $(call on,$(MINIMAL)),-Os,-O2))) $(if $(SANITIZE)$(CI),-g1,-g)
-# With TRAP=1 an undefined operation ends the program by SIGILL, without a message; ASAN_OPTIONS=handle_sigill=1 shows its file and line. The
-# messages are nine of ten globals of a program, and the address sanitizer registers each global at each start.
 WARN = -Wall -Wextra -Wpointer-arith $(if $(call on,$(WERROR)),-Werror)
+# With TRAP=1 an undefined operation ends the program by SIGILL, without a message; ASAN_OPTIONS=handle_sigill=2 shows its file and line. The
+# messages are nine of ten globals of a program, and the address sanitizer registers each global at each start.
 SAN = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer $(if $(call on,$(TRAP)),-fsanitize-undefined-trap-on-error)) $(if $(call on,$(COVERAGE)),--coverage -fprofile-update=atomic)
 # -ffp-contract=off: no compiler fuses a multiplication and an addition. Kernels call fma explicitly.
 BASE_CFLAGS = -std=c11 -D_GNU_SOURCE $(OPT) $(WARN) $(SAN) -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fno-asynchronous-unwind-tables -ffunction-sections -fdata-sections -pthread -I. -MMD -MP

@@ -49,6 +49,22 @@ static void gemm_run(const Kernels *k, const Gemm *g)
     heap_free(NULL, r.work, r.work_bytes + 1);
 }
 
+/* Returns the product C[M,N] = A[M,K] B[K,N], where B is packed as `pack`. */
+static Gemm packed_product(int64_t M, int64_t N, int64_t K, const float *A, Pack pack, const void *packed, float *C)
+{
+    return (Gemm){.M = M,
+                  .N = N,
+                  .K = K,
+                  .A = A,
+                  .a_row = K,
+                  .a_col = 1,
+                  .packed = packed,
+                  .pack = pack,
+                  .C = C,
+                  .ldc = N,
+                  .alpha = 1};
+}
+
 static void rows_separately(const Kernels *k)
 {
     static const int64_t shapes[][3] = {{64, 100, 50}, {61, 33, 900}, {100, 20, 7}, {45, 340, 400}, {30, 64, 1024}};
@@ -107,11 +123,10 @@ static void narrow_ends(const Kernels *k)
         if (!k->gemm_packs(pack))
             continue;
         float *A = numbers(M * K, 1), *B = numbers(K * N, 2), *C = numbers(M * N, 3);
-        Gemm g = {.M = M, .N = N, .K = K, .A = A, .a_row = K, .a_col = 1, .pack = pack, .C = C, .ldc = N, .alpha = 1};
         void *packed = heap_alloc(NULL, k->gemm_pack_bytes(pack, K, N));
+        const Gemm g = packed_product(M, N, K, A, pack, packed, C);
         Run no_scratch = {0};
         assert_non_null(packed);
-        g.packed = packed;
         k->gemm_pack(&no_scratch, pack, K, N, B, N, 1, packed);
         /* two rows of numbers near zero, two rows with one number that is infinite or NaN */
         for (int m = 0; m < M; m++)
@@ -154,17 +169,8 @@ static void types_take_a_form(const Kernels *k)
             if (!packed)
                 continue;
             k->gemm_pack(&no_scratch, pack, K, N, B, N, 1, packed);
-            gemm_run(k, &(Gemm){.M = M,
-                                .N = N,
-                                .K = K,
-                                .A = A,
-                                .a_row = K,
-                                .a_col = 1,
-                                .packed = packed,
-                                .pack = pack,
-                                .C = C[f],
-                                .ldc = N,
-                                .alpha = 1});
+            const Gemm g = packed_product(M, N, K, A, pack, packed, C[f]);
+            gemm_run(k, &g);
             same += f > 0 && memcmp((void *)C[0], (void *)C[f], sizeof C[0]) == 0;
             heap_free(NULL, packed, k->gemm_pack_bytes(pack, K, N));
         }
@@ -200,17 +206,8 @@ static void sums_of_bytes(const Kernels *k)
                 A[m * K + at] = (m < N ? B[at * N + m] > 0 : B[at * N + m - N] < 0) ? selected : 0.0f;
         k->gemm_pack(&no_scratch, PACK_INT8, K, N, B, N, 1, packed);
         k->gemm_unpack(&no_scratch, PACK_INT8, K, N, packed, 0, N, unpacked, N);
-        gemm_run(k, &(Gemm){.M = M,
-                            .N = N,
-                            .K = K,
-                            .A = A,
-                            .a_row = K,
-                            .a_col = 1,
-                            .packed = packed,
-                            .pack = PACK_INT8,
-                            .C = C,
-                            .ldc = N,
-                            .alpha = 1});
+        const Gemm g = packed_product(M, N, K, A, PACK_INT8, packed, C);
+        gemm_run(k, &g);
         for (int64_t m = 0; m < M; m++) {
             for (int64_t n = 0; n < N; n++) {
                 double sum = 0, size = 0;
