@@ -100,10 +100,9 @@ static Plan make_plan(const Gemm *g, int threads)
     p.a_floats = p.a_packs    ? size_round_up((size_t)(MIN(A_CHUNK * TILE_ROWS, p.rows) * p.k_len + A_CHUNK * VW), LINE)
                  : p.a_copies ? size_round_up((size_t)((p.by_panel ? p.rows : p.tile) * (p.k_len + 16)), LINE)
                               : 0;
-    p.b_floats = size_round_up((size_t)(p.k_len * (p.b_packs || p.b_widens ? p.cols
-                                                   : p.b_direct            ? TILE_COLS
-                                                                           : 0)),
-                               LINE);
+    const bool one_panel = p.b_direct || (p.b_widens && p.by_panel); /* at a time */
+    const int64_t b_columns = one_panel ? TILE_COLS : p.b_packs || p.b_widens ? p.cols : 0;
+    p.b_floats = size_round_up((size_t)(p.k_len * b_columns), LINE);
     p.c_floats =
         p.partial ? size_round_up((size_t)((p.k_blocks > 1 || p.by_panel ? p.rows : p.tile) * p.cols), LINE) : 0;
     return p;
